@@ -1,0 +1,1 @@
+"""The `datong` distribution: client, command line and offline verifier."""
