@@ -1,0 +1,85 @@
+"""Kafka's jars, exactly those of `jgo.lock.toml`, in the checkout's cache.
+
+The lock decides: every jar is fetched under its locked version and must have its locked SHA-256.
+`jgo lock` in this folder renews the lock from `jgo.toml`.
+"""
+
+import hashlib
+import logging
+import os
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stack.folders import CACHE, prepared_once
+
+LOCK_FILE = Path(__file__).with_name("jgo.lock.toml")
+TRIES = 3
+
+
+class JarsMissing(Exception):
+    """A jar could not be fetched, or was not the locked one. The message is for a person."""
+
+
+def prepare_jars() -> Path:
+    """Return the folder with all jars; fetch them the first time (45 MB).
+
+    Raises:
+        JarsMissing: no network, or a jar with another SHA-256 than locked.
+    """
+    lock = LOCK_FILE.read_bytes()
+    folder = CACHE / f"kafka-{hashlib.sha256(lock).hexdigest()[:12]}"
+    complete = folder / "complete"
+    if not complete.exists():
+        with prepared_once("kafka"):
+            if not complete.exists():
+                _fetch(tomllib.loads(lock.decode())["dependencies"], folder / "jars")
+                complete.touch()
+    return folder
+
+
+def _fetch(dependencies: list[dict[str, str]], jars: Path) -> None:
+    jars.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda each: _fetch_one(each, jars), dependencies))
+
+
+def _fetch_one(dependency: dict[str, str], jars: Path) -> None:
+    # Imported late: only the first run needs it, and it is slow to import.
+    import requests
+    from jgo.maven import MavenContext
+
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    name = f"{dependency['artifactId']}-{dependency['version']}.jar"
+    if _digest(jars / name) == dependency["sha256"]:
+        return
+    context = MavenContext(repo_cache=CACHE / "maven", timeout=60)
+    artifact = (
+        context.project(dependency["groupId"], dependency["artifactId"])
+        .at_version(dependency["version"])
+        .artifact(packaging="jar")
+    )
+    for attempt in range(1, TRIES + 1):
+        path = artifact.cached_path
+        if path is not None and _digest(path) != dependency["sha256"]:
+            path.unlink(missing_ok=True)  # the torso of an interrupted download
+        try:
+            fetched = artifact.resolve()
+        except (requests.RequestException, RuntimeError, OSError) as error:
+            if attempt == TRIES:
+                raise JarsMissing(
+                    f"Kafka's {name} could not be fetched from Maven Central; "
+                    f"check the network and try again ({type(error).__name__})."
+                ) from error
+            continue
+        if _digest(fetched) == dependency["sha256"]:
+            os.replace(fetched, jars / name)
+            return
+    raise JarsMissing(f"Kafka's {name} is not the locked one: its SHA-256 differs.")
+
+
+def _digest(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
