@@ -1,0 +1,1 @@
+"""Shared runtime of all parts, without a business word; imports no service."""

@@ -1,0 +1,118 @@
+"""`Idempotency-Key`: the same call twice has one effect and one answer.
+
+Follows draft-ietf-httpapi-idempotency-key-header-07: keys are kept with the answer in the
+transaction of the effect, per caller and route; the same key with another body is refused.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar, Final
+
+from fastapi import Header, Request
+from sqlalchemy import Column, DateTime, Integer, Table, Text, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from kit.db import Tx
+from kit.errors import DomainError, Kind
+from kit.outbox import KIT_TABLES
+
+IDEMPOTENCY: Final = Table(
+    "idempotency",
+    KIT_TABLES,
+    Column("caller", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer),
+    Column("answer", JSONB),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+
+class KeyRequired(DomainError):
+    """The route needs an `Idempotency-Key`."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "idempotency-key-required"
+
+
+class KeyReused(DomainError):
+    """The key came before with another body."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "idempotency-key-reused"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key of one call: which route, which text, which body (SHA-256, hex)."""
+
+    route: str
+    text: str
+    fingerprint: str
+
+
+async def required_key(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> Key:
+    """Return the call's key; a FastAPI dependency.
+
+    Raises:
+        KeyRequired: the header is absent or empty.
+    """
+    if not idempotency_key:
+        raise KeyRequired("Send an Idempotency-Key header: a new UUID for each new effect.")
+    body = sha256(await request.body()).hexdigest()
+    return Key(request.scope["route"].path, idempotency_key, body)
+
+
+async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:
+    """Claim `key` for `caller`; return status and answer if it had its effect before.
+
+    A second call with the same key waits here for the first one's transaction.
+
+    Raises:
+        KeyReused: the same key with another body.
+    """
+    connection = await tx.connection()
+    claimed = await connection.execute(
+        insert(IDEMPOTENCY)
+        .values(
+            caller=caller,
+            route=key.route,
+            key=key.text,
+            fingerprint=key.fingerprint,
+            created_at=datetime.now(UTC),  # noqa: TID251 - bookkeeping
+        )
+        .on_conflict_do_nothing()
+    )
+    if claimed.rowcount == 1:
+        return None
+    row = (
+        await connection.execute(
+            select(IDEMPOTENCY).where(
+                IDEMPOTENCY.c.caller == caller,
+                IDEMPOTENCY.c.route == key.route,
+                IDEMPOTENCY.c.key == key.text,
+            )
+        )
+    ).one()
+    if row.fingerprint != key.fingerprint:
+        raise KeyReused("This Idempotency-Key came before with another body.")
+    return row.status, row.answer
+
+
+async def remember(tx: Tx, caller: str, key: Key, status: int, answer: Any) -> None:
+    """Keep the answer of a claimed key in the effect's transaction."""
+    connection = await tx.connection()
+    await connection.execute(
+        IDEMPOTENCY.update()
+        .where(
+            IDEMPOTENCY.c.caller == caller,
+            IDEMPOTENCY.c.route == key.route,
+            IDEMPOTENCY.c.key == key.text,
+        )
+        .values(status=status, answer=answer)
+    )

@@ -1,0 +1,36 @@
+"""Identifiers: UUIDv7 made by the platform, plain ids chosen by people."""
+
+import os
+import re
+import time
+from typing import Final
+
+PLAIN_ID: Final = r"^[a-z0-9](?:[a-z0-9-]{1,62}[a-z0-9])$"
+UUID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+
+_plain = re.compile(PLAIN_ID)
+_uuid = re.compile(UUID_PATTERN)
+
+
+def uuid7() -> str:
+    """Return a new UUIDv7 (RFC 9562 section 5.7): 36 lower-case characters, sorting by time.
+
+    The twelve bits after the version hold the fraction of the millisecond (method 3 of section
+    6.2), so ids of one process nearly always sort in the order in which they were made.
+    """
+    nanoseconds = time.time_ns()
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+    text = f"{milliseconds:012x}7{fraction:03x}{tail:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether `text` is a UUID of version 1 to 8 in lower-case canonical form."""
+    return _uuid.match(text) is not None and len(text) == 36
+
+
+def is_plain_id(text: str) -> bool:
+    """Tell whether `text` is a plain id: 3 to 64 of a-z, 0-9 and inner hyphens; safe in a path."""
+    return _plain.fullmatch(text) is not None

@@ -1,0 +1,387 @@
+"""Two readers of the bus: `StateReader` for permissions, `follow` for a service's handlers."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaError
+
+from kit import inbox
+from kit.canonical import NotStrictJson, strict_loads
+from kit.db import Db, Tx
+from kit.errors import DomainError, Kind
+from kit.events import BEAT_KEY
+from kit.logging import get_logger
+from kit.settings import PartSettings
+
+DOWN_SECONDS: Final = 600.0
+"""How long a beat that says `database: down` counts as fresh."""
+
+TICK_SECONDS: Final = 0.1
+PAUSE_SECONDS: Final = 0.5
+LAG_SECONDS: Final = 0.5
+MAX_EVENT: Final = 1 << 20
+
+log = get_logger()
+
+
+def client_options(settings: PartSettings) -> dict[str, Any]:
+    """Return what every Kafka client of a part is opened with: servers and, if set, TLS."""
+    options: dict[str, Any] = {"bootstrap_servers": settings.kafka.split(",")}
+    if settings.kafka_tls_ca_file is not None:
+        import ssl  # only with TLS
+
+        context = ssl.create_default_context(cafile=str(settings.kafka_tls_ca_file))
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
+        options |= {"security_protocol": "SSL", "ssl_context": context}
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class StateEvent:
+    """One state of one subject, as read from a state topic.
+
+    Attributes:
+        critical: names of the members of `data` that restrict; a reader that does not know one
+            of them must treat the subject as unusable.
+    """
+
+    topic: str
+    subject: str
+    incarnation: int
+    version: int
+    data: Mapping[str, Any]
+    critical: frozenset[str]
+
+
+Apply = Callable[[StateEvent], None]
+Unreadable = Callable[[str, str, str], None]
+Position = tuple[str, str, int]
+"""Topic, subject and version, such as `("sharing.grant.v1", "grant/…", 7)`."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far one topic was read, and when its owner was last heard of."""
+
+    start_end: int = 0
+    position: int = 0
+    target: int = 0
+    behind_since: float | None = None
+    beat_at: float = float("-inf")
+    up_at: float = float("-inf")
+    shrunk: bool = False
+
+
+@dataclass(slots=True)
+class _Waiter:
+    positions: Sequence[Position]
+    done: asyncio.Future[None] = field(repr=False)
+
+
+class StateReader:
+    """Reads state topics from the beginning, without a group, and says whether it is fresh.
+
+    Args:
+        options: `client_options(settings)`.
+        handlers: per topic a function that takes each newer state; it must not raise. States that
+            are not newer than what was read are dropped here.
+        stale_after: seconds without a beat after which `is_fresh` is false.
+        on_unreadable: takes topic, subject and reason of an event that cannot be read; the
+            subject must be treated as unusable. The event is never skipped silently.
+
+    `run` is one task; `is_fresh`, `reached` and `version_of` are plain look-ups for the hot path.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        handlers: Mapping[str, Apply],
+        *,
+        stale_after: float,
+        on_unreadable: Unreadable,
+    ) -> None:
+        self._options = dict(options)
+        self._handlers = dict(handlers)
+        self._stale_after = stale_after
+        self._on_unreadable = on_unreadable
+        self._progress = {topic: _Progress() for topic in handlers}
+        self._versions: dict[tuple[str, str], tuple[int, int]] = {}
+        self._waiters: list[_Waiter] = []
+        self._last_tick = time.monotonic()
+        self._catch_up = True
+        self.ready = False
+        self.on_ready: list[Callable[[], None]] = []
+
+    async def run(self) -> None:
+        """Read until cancelled; a lost broker is tried again, from where reading stopped."""
+        ticking = asyncio.get_running_loop().create_task(self._tick())
+        try:
+            while True:
+                try:
+                    await self._read()
+                except (KafkaError, OSError, TimeoutError) as error:
+                    log.warning("state topics lost", error=repr(error))
+                    self._catch_up = True
+                    await asyncio.sleep(0.5)
+        finally:
+            ticking.cancel()
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether every topic's owner was heard of recently and nothing waits unread.
+
+        Args:
+            now: `time.monotonic()`.
+        """
+        if not self.ready or self._catch_up or now - self._last_tick > PAUSE_SECONDS + TICK_SECONDS:
+            return False
+        for progress in self._progress.values():
+            if (
+                progress.shrunk
+                or now - progress.beat_at >= self._stale_after
+                or now - progress.up_at >= max(DOWN_SECONDS, self._stale_after)
+                or progress.position < progress.target
+                or (progress.behind_since is not None and now - progress.behind_since > LAG_SECONDS)
+            ):
+                return False
+        return True
+
+    def stale_topics(self, now: float) -> list[str]:
+        """Return the topics that are not fresh, for health and explanations."""
+        return [
+            topic
+            for topic, p in self._progress.items()
+            if p.shrunk or now - p.beat_at >= self._stale_after or p.position < p.target
+        ]
+
+    def version_of(self, topic: str, subject: str) -> int | None:
+        """Return the newest version read of a subject, or None."""
+        known = self._versions.get((topic, subject))
+        return None if known is None else known[1]
+
+    def reached(self, positions: Iterable[Position]) -> bool:
+        """Tell whether all positions on topics that are read here were reached."""
+        for topic, subject, version in positions:
+            if topic in self._progress:
+                known = self._versions.get((topic, subject))
+                if known is None or known[1] < version:
+                    return False
+        return True
+
+    async def wait_for(self, positions: Sequence[Position], seconds: float) -> bool:
+        """Wait until `positions` are reached, at most `seconds`; tell whether they were."""
+        if self.reached(positions):
+            return True
+        waiter = _Waiter(positions, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(waiter.done, seconds)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.remove(waiter)
+        return True
+
+    async def _tick(self) -> None:
+        """Notice that the loop stood still: then the topics are read to the end first."""
+        while True:
+            self._last_tick = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            if time.monotonic() - self._last_tick > PAUSE_SECONDS:
+                self._catch_up = True
+
+    async def _read(self) -> None:
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            request_timeout_ms=10_000,
+            retry_backoff_ms=100,
+            metadata_max_age_ms=30_000,
+        )
+        await consumer.start()
+        try:
+            partitions = {TopicPartition(topic, 0): topic for topic in self._handlers}
+            consumer.assign(list(partitions))
+            ends = await consumer.end_offsets(list(partitions))
+            for partition, topic in partitions.items():
+                progress = self._progress[topic]
+                if ends[partition] < progress.position:
+                    progress.shrunk = True
+                    log.error("a state topic has shrunk", topic=topic)
+                progress.target = ends[partition]
+                if not self.ready:
+                    progress.start_end = ends[partition]
+                consumer.seek(partition, progress.position)
+            while True:
+                await self._poll(consumer, partitions)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), 5)
+
+    async def _poll(
+        self, consumer: AIOKafkaConsumer, partitions: Mapping[TopicPartition, str]
+    ) -> None:
+        """Take what has arrived; after a pause ask for the end offsets first."""
+        if self._catch_up:
+            ends = await asyncio.wait_for(consumer.end_offsets(list(partitions)), 10)
+            for partition, topic in partitions.items():
+                self._progress[topic].target = ends[partition]
+                if ends[partition] < self._progress[topic].position:
+                    self._progress[topic].shrunk = True
+            self._catch_up = False
+        batches = await consumer.getmany(timeout_ms=200, max_records=5000)
+        now = time.monotonic()
+        for partition, records in batches.items():
+            progress = self._progress[partitions[partition]]
+            for record in records:
+                self._take(progress, record, now)
+        for partition, topic in partitions.items():
+            progress = self._progress[topic]
+            progress.position = max(progress.position, await consumer.position(partition))
+            # A fetch may have told of records that are handed out only in the next turn; that is
+            # no lag. Records that stay unread for longer are.
+            if progress.position >= (consumer.last_stable_offset(partition) or 0):
+                progress.behind_since = None
+            elif progress.behind_since is None:
+                progress.behind_since = now
+        if not self.ready and all(p.position >= p.start_end for p in self._progress.values()):
+            self.ready = True
+            for callback in self.on_ready:
+                callback()
+        if batches and self._waiters:
+            self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done.done() and self.reached(waiter.positions):
+                waiter.done.set_result(None)
+
+    def _take(self, progress: _Progress, record: Any, now: float) -> None:
+        """Apply one record; a beat only counts when it was written after we began to read."""
+        key = (record.key or b"").decode("utf-8", "replace")
+        if key == BEAT_KEY:
+            if record.offset >= progress.start_end:
+                progress.beat_at = now
+                if b'"database":"down"' not in record.value:
+                    progress.up_at = now
+            return
+        try:
+            event = read_state(record.topic, key, record.value)
+        except (NotStrictJson, KeyError, TypeError, ValueError) as error:
+            log.error("unreadable state", topic=record.topic, subject=key, error=str(error))
+            self._on_unreadable(record.topic, key, str(error))
+            return
+        if record.offset >= progress.start_end:
+            progress.beat_at = progress.up_at = now
+        mark = (event.incarnation, event.version)
+        if self._versions.get((event.topic, key), (-1, -1)) >= mark:
+            return
+        self._versions[event.topic, key] = mark
+        self._handlers[event.topic](event)
+
+
+def read_state(topic: str, key: str, value: bytes | None) -> StateEvent:
+    """Read a state event strictly.
+
+    Raises:
+        NotStrictJson, KeyError, TypeError, ValueError: it is not one. There are no tombstones.
+    """
+    if value is None:
+        raise ValueError("a tombstone; states are never deleted")
+    event = strict_loads(value, max_bytes=MAX_EVENT)
+    if event["specversion"] != "1.0" or event["type"] != topic or event["subject"] != key:
+        raise ValueError("the envelope does not fit topic and key")
+    incarnation, version, data = event["incarnation"], event["version"], event["data"]
+    if type(incarnation) is not int or type(version) is not int or not isinstance(data, dict):
+        raise TypeError("incarnation and version are integers, data is an object")
+    return StateEvent(topic, key, incarnation, version, data, frozenset(data["critical"]))
+
+
+Handler = Callable[[Tx, Mapping[str, Any]], Awaitable[None]]
+
+
+async def follow(
+    db: Db,
+    options: Mapping[str, Any],
+    group: str,
+    topics: Sequence[str],
+    handlers: Mapping[str, Handler],
+    *,
+    attempts: int = 5,
+) -> None:
+    """Hand each event of `topics` to the handler of its type, once, until cancelled.
+
+    The inbox row and the handler's effect are one transaction; offsets are committed per batch,
+    after it. Types without a handler are passed over. An error of kind `UNAVAILABLE`, or of the
+    database, is tried again for as long as it lasts; any other is tried `attempts` times, then
+    the message is parked with its error (`parked list`, `parked replay`).
+    """
+    while True:
+        consumer = AIOKafkaConsumer(
+            *topics,
+            **options,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=3_000,
+            request_timeout_ms=15_000,
+            max_poll_records=500,
+        )
+        try:
+            await consumer.start()
+            while True:
+                for records in (await consumer.getmany(timeout_ms=1000)).values():
+                    for record in records:
+                        await _handle(db, record, handlers, attempts)
+                with contextlib.suppress(CommitFailedError):
+                    await consumer.commit()
+        except (KafkaError, OSError) as error:
+            log.warning("bus lost", error=repr(error))
+            await asyncio.sleep(0.5)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), 5)
+
+
+async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts: int) -> None:
+    """Handle one message or park it; returns only when one of both is committed."""
+    failed = 0
+    while True:
+        try:
+            async with db.begin() as tx:
+                await handle_once(tx, record.value, handlers)
+        except OSError as error:
+            log.warning("database lost", error=repr(error))
+        except Exception as error:
+            failed += not (isinstance(error, DomainError) and error.kind is Kind.UNAVAILABLE)
+            log.warning("event not handled", topic=record.topic, error=repr(error), failed=failed)
+            if failed >= attempts:
+                async with db.begin() as tx:
+                    await inbox.park(
+                        tx, record.topic, record.partition, record.offset, record.value, repr(error)
+                    )
+                return
+        else:
+            return
+        await asyncio.sleep(0.2)
+
+
+async def handle_once(tx: Tx, value: bytes, handlers: Mapping[str, Handler]) -> None:
+    """Give one event to its handler unless the inbox has it.
+
+    Raises:
+        NotStrictJson, KeyError: not an event. Whatever the handler raises.
+    """
+    event = strict_loads(value, max_bytes=MAX_EVENT)
+    handler = handlers.get(event["type"])
+    if handler is not None and await inbox.first_time(tx, event["id"]):
+        await handler(tx, event)

@@ -1,0 +1,229 @@
+"""The relay: a process of its own that publishes a service's outbox in order, and beats.
+
+One relay of a service works at a time: it holds an advisory lock and renews a lease each second;
+a waiting one takes over when the lease is 5 s old. A relay that was stopped and comes back is
+fenced by Kafka (`transactional_id`), so it can publish nothing any more.
+A send that failed or timed out is *unknown*: the producer is closed, a new one sends again from
+the oldest unpublished row; readers ignore what is not newer.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from kit.canonical import canonical
+from kit.events import BEAT_KEY, beat
+from kit.ids import uuid7
+from kit.logging import get_logger
+from kit.outbox import APPENDED
+
+BEAT_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.25
+LEASE_SECONDS: Final = 5
+SEND_SECONDS: Final = 15.0
+PAGE: Final = 500
+LOCK: Final = 0x72656C6179
+
+_CLAIM = """
+SELECT id, topic, key, fact, sequence, envelope::text AS envelope FROM outbox
+WHERE published_at IS NULL ORDER BY id LIMIT $1
+"""
+_NUMBER = """
+INSERT INTO outbox_sequence (topic, last) VALUES ($1, $2)
+ON CONFLICT (topic) DO UPDATE SET last = outbox_sequence.last + $2 RETURNING last
+"""
+
+log = get_logger()
+
+
+class Fenced(Exception):
+    """Another relay of this service has taken over; the process ends."""
+
+
+class Relay:
+    """Publishes one outbox.
+
+    Args:
+        url: the service's database.
+        part: the service; names the transactional id and the source of beats.
+        beats: state topics on which to beat once a second.
+        kafka: options of aiokafka clients (`kit.kafka.client_options`).
+    """
+
+    def __init__(
+        self, url: str, part: str, beats: Sequence[str], kafka: Mapping[str, Any]
+    ) -> None:
+        self._url = url
+        self._part = part
+        self._beats = tuple(beats)
+        self._kafka = dict(kafka)
+        self._incarnation = 0
+        self._wake = asyncio.Event()
+        self._producer: AIOKafkaProducer | None = None
+        self._last_beat = 0.0
+        self.ready = False
+
+    async def run(self) -> None:
+        """Publish until cancelled.
+
+        Raises:
+            Fenced: another relay has taken over.
+        """
+        try:
+            while True:
+                try:
+                    await self._publish_with_database()
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("database lost", error=str(error))
+                    await self._beat_without_database()
+        finally:
+            await self._close_producer()
+
+    async def _publish_with_database(self) -> None:
+        """Hold the lock on one connection and publish until that connection breaks."""
+        connection = await asyncpg.connect(
+            self._url, timeout=5, server_settings={"application_name": f"datong-{self._part}-relay"}
+        )
+        try:
+            await self._take_lock(connection)
+            # The producer starts after the lock is ours: its start fences the relay before us.
+            await self._close_producer()
+            self._incarnation = await connection.fetchval("SELECT value FROM incarnation")
+            await connection.add_listener(APPENDED, lambda *_: self._wake.set())
+            while True:
+                await self._turn(connection)
+        finally:
+            with contextlib.suppress(Exception):
+                await connection.close(timeout=1)
+
+    async def _take_lock(self, connection: asyncpg.Connection) -> None:
+        """Wait for the advisory lock; end a holder that has not renewed its lease."""
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            await connection.execute(
+                """
+                SELECT pg_terminate_backend(l.pid)
+                FROM pg_locks l JOIN pg_database d ON d.oid = l.database, relay_lease r
+                WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+                  AND l.classid::bigint << 32 | l.objid::bigint = $1
+                  AND r.renewed_at < now() - make_interval(secs => $2)
+                """,
+                LOCK,
+                LEASE_SECONDS,
+            )
+            await asyncio.sleep(POLL_SECONDS)
+        await connection.execute("UPDATE relay_lease SET renewed_at = now()")
+
+    async def _turn(self, connection: asyncpg.Connection) -> None:
+        """Publish one page, or a beat when it is time, or wait for either."""
+        self._wake.clear()
+        rows = await self._claim(connection)
+        due = time.monotonic() - self._last_beat >= BEAT_SECONDS
+        if rows or due:
+            if due:
+                await connection.execute("UPDATE relay_lease SET renewed_at = now()")
+                await connection.execute(
+                    "DELETE FROM outbox WHERE published_at < now() - interval '1 day'"
+                )
+            if not await self._send([_message(row, self._incarnation) for row in rows], "up", due):
+                return
+            if rows:
+                await connection.execute(
+                    "UPDATE outbox SET published_at = now() WHERE id = ANY($1::bigint[])",
+                    [row["id"] for row in rows],
+                )
+            self.ready = True
+        else:
+            until_beat = BEAT_SECONDS - (time.monotonic() - self._last_beat)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.0, min(POLL_SECONDS, until_beat)))
+
+    async def _claim(self, connection: asyncpg.Connection) -> list[dict[str, Any]]:
+        """Return the oldest unpublished rows; facts get their sequence before the first send."""
+        rows = [dict(row) for row in await connection.fetch(_CLAIM, PAGE)]
+        new = [row for row in rows if row["fact"] and row["sequence"] is None]
+        if not new:
+            return rows
+        async with connection.transaction():
+            for topic in sorted({row["topic"] for row in new}):
+                of_topic = [row for row in new if row["topic"] == topic]
+                last = await connection.fetchval(_NUMBER, topic, len(of_topic))
+                for sequence, row in enumerate(of_topic, last - len(of_topic) + 1):
+                    row["sequence"] = sequence
+            await connection.executemany(
+                "UPDATE outbox SET sequence = $2 WHERE id = $1",
+                [(row["id"], row["sequence"]) for row in new],
+            )
+        return rows
+
+    async def _send(
+        self, messages: list[tuple[str, bytes, bytes]], database: str, beat_due: bool
+    ) -> bool:
+        """Send messages and beats in one Kafka transaction; tell whether the bus has them."""
+        if beat_due:
+            value = beat(
+                source=f"/{self._part}",
+                event_id=uuid7(),
+                at=datetime.now(UTC),  # noqa: TID251 - a beat says when it was made
+                database=database,
+            )
+            messages = [*messages, *((topic, BEAT_KEY.encode(), value) for topic in self._beats)]
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                producer = await self._open_producer()
+                async with producer.transaction():
+                    sent = [await producer.send(t, value=v, key=k) for t, k, v in messages]
+                await asyncio.gather(*sent)
+        except ProducerFenced as error:
+            raise Fenced(f"another relay of {self._part} has taken over") from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.warning("bus did not acknowledge", error=repr(error))
+            await self._close_producer()
+            await asyncio.sleep(POLL_SECONDS)
+            return False
+        if beat_due:
+            self._last_beat = time.monotonic()
+        return True
+
+    async def _beat_without_database(self) -> None:
+        """Say once a second that the database is down, so that readers know nothing changed."""
+        self.ready = False
+        if time.monotonic() - self._last_beat >= BEAT_SECONDS and self._incarnation:
+            await self._send([], "down", beat_due=True)
+        await asyncio.sleep(POLL_SECONDS)
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._kafka,
+                transactional_id=f"datong-{self._part}-relay",
+                transaction_timeout_ms=10_000,
+                acks="all",
+                linger_ms=0,
+                max_batch_size=131072,
+                request_timeout_ms=10_000,
+                retry_backoff_ms=100,
+            )
+            self._producer = producer
+            await producer.start()
+        return self._producer
+
+    async def _close_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(producer.stop(), 5)
+
+
+def _message(row: Mapping[str, Any], incarnation: int) -> tuple[str, bytes, bytes]:
+    envelope = orjson.loads(row["envelope"]) | {"incarnation": incarnation}
+    if row["fact"]:
+        envelope["sequence"] = row["sequence"]
+    return row["topic"], row["key"].encode(), canonical(envelope)
