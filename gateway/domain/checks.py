@@ -11,12 +11,12 @@ from typing import Final
 
 from gateway.domain.call import Call
 from gateway.domain.subjects import Agency, Credential, Entry, Grant, Party, Permissions
-from kit.errors import type_of_fact
+from kit.errors import FactValue
 
 SKEW: Final = 60.0
 """Seconds by which the clocks of the platform may differ when a time is checked."""
 
-Facts = dict[str, type_of_fact]
+Facts = dict[str, FactValue]
 
 
 class Question:

@@ -1,0 +1,122 @@
+"""Narrow readings of `catalog.entry` and `sharing.grant` states: what decides a call, no more.
+
+A state that does not have the expected shape raises `ValueError`; the table then makes its
+subject unusable. Members that are not read here may be anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.domain import Entry, Grant
+from kit.clock import parse_rfc3339
+
+ENTRY_CRITICAL: Final = frozenset({"share_class", "state", "items"})
+GRANT_CRITICAL: Final = frozenset(
+    {
+        "systems",
+        "items",
+        "modes",
+        "operations",
+        "purposes",
+        "valid_from",
+        "valid_until",
+        "state",
+    }
+)
+"""Restricting members that this release enforces, here or (items) in transfer."""
+
+_SHARE_CLASSES: Final = frozenset({"unconditional", "conditional", "not_shared"})
+_ENTRY_STATES: Final = frozenset({"draft", "submitted", "approved", "published", "withdrawn"})
+_GRANT_STATES: Final = frozenset({"active", "suspended", "ended"})
+
+
+def read_entry(data: Mapping[str, Any], readable: bool) -> Entry:
+    """Return the entry that `data` of a `catalog.entry` state describes.
+
+    Raises:
+        ValueError: a member is absent or of another type, or a word is unknown.
+    """
+    law = data.get("legal_basis")
+    if law is not None and not isinstance(law, Mapping):
+        raise ValueError("legal_basis is no object")
+    return Entry(
+        id=_text(data, "id"),
+        version=_integer(data, "version"),
+        name=_text(data, "name"),
+        agency=_text(data, "agency"),
+        resource=_text(data, "resource"),
+        share_class=_word(data, "share_class", _SHARE_CLASSES),
+        state=_word(data, "state", _ENTRY_STATES),
+        law_title=None if law is None else _text(law, "title"),
+        law_article=None if law is None else _optional_text(law, "article"),
+        readable=readable,
+    )
+
+
+def read_grant(data: Mapping[str, Any], version: int, readable: bool) -> Grant:
+    """Return the grant that `data` of a `sharing.grant` state describes.
+
+    Args:
+        version: the version of the state event, which is the version of the grant.
+
+    Raises:
+        ValueError: a member is absent or of another type, or a word is unknown.
+    """
+    return Grant(
+        id=_text(data, "id"),
+        version=version,
+        resource=_text(data, "resource"),
+        entry=_text(data, "entry"),
+        owner=_text(data, "owner"),
+        consumer=_text(data, "consumer"),
+        systems=_texts(data, "systems"),
+        items=_texts(data, "items"),
+        modes=_texts(data, "modes"),
+        operations=_texts(data, "operations"),
+        purposes=_texts(data, "purposes"),
+        valid_from=_instant(data, "valid_from"),
+        valid_until=_instant(data, "valid_until"),
+        state=_word(data, "state", _GRANT_STATES),
+        reason=_optional_text(data, "reason"),
+        readable=readable,
+    )
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _optional_text(data: Mapping[str, Any], name: str) -> str | None:
+    return None if data.get(name) is None else _text(data, name)
+
+
+def _integer(data: Mapping[str, Any], name: str) -> int:
+    value = data.get(name)
+    if type(value) is not int:
+        raise ValueError(f"{name} is no integer")
+    return value
+
+
+def _texts(data: Mapping[str, Any], name: str) -> frozenset[str]:
+    values = data.get(name)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{name} is no list of texts")
+    return frozenset(values)
+
+
+def _word(data: Mapping[str, Any], name: str, words: frozenset[str]) -> str:
+    value = _text(data, name)
+    if value not in words:
+        raise ValueError(f"{name} is a word this release does not know")
+    return value
+
+
+def _instant(data: Mapping[str, Any], name: str) -> float | None:
+    """Read an instant; an open end must be said (null), an absent member is a fault."""
+    if name not in data:
+        raise ValueError(f"{name} is absent")
+    value = data[name]
+    return None if value is None else parse_rfc3339(_text(data, name)).timestamp()
