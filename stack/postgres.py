@@ -17,6 +17,7 @@ from pathlib import Path
 from stack.folders import folder_of_root, prepared_once
 from stack.ports import free_port
 from stack.process import Account, Process, StartFailed
+from stack.secrets import write_secret
 from stack.settings import inherited_environment
 
 SUPERUSER = "postgres"
@@ -69,7 +70,7 @@ class Postgres:
         if (self.data / "PG_VERSION").exists():
             return
         shutil.rmtree(self.data, ignore_errors=True)  # the rest of an interrupted initdb
-        _write_secret(self.password_file, secrets.token_urlsafe(24))
+        write_secret(self.password_file, secrets.token_urlsafe(24))
         self.data.mkdir(parents=True, mode=0o700)
         if self.account is not None:
             os.chown(self.data, self.account.uid, self.account.gid)
@@ -149,7 +150,7 @@ class Postgres:
     def _initdb(self) -> None:
         # The file is read by the server's user: it lies in the data folder's parent only briefly.
         handover = self.data.with_name("postgres.handover")
-        _write_secret(handover, self.password)
+        write_secret(handover, self.password)
         if self.account is not None:
             os.chown(handover, self.account.uid, self.account.gid)
         command = [
@@ -228,10 +229,3 @@ def _can(account: Account, operator: str, path: Path) -> bool:
         command, check=False, user=account.uid, group=account.gid, extra_groups=[], cwd="/"
     )
     return answer.returncode == 0
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
