@@ -6,7 +6,6 @@ contract test walks all routes and fails on one without `allow`, `public` or `ce
 
 import binascii
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
@@ -283,11 +282,63 @@ def call_of(request: Request) -> str:
     return request.headers.get("datong-call", "")
 
 
-Check = Callable[[Request], Awaitable[Any]]
+class Allowed:
+    """A dependency that lets callers through by its `rule` and returns the `Caller`."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return the caller.
+
+        Raises:
+            DomainError: of `Access.caller`, or `RoleMissing`.
+        """
+        access: Access = request.app.state.access
+        caller = await access.caller(request)
+        if not self.rule.admits(caller):
+            raise RoleMissing(
+                _who_may(self.rule),
+                facts={
+                    "needed_roles": sorted(self.rule.roles),
+                    "roles": sorted(caller.roles),
+                    "kind": caller.kind,
+                },
+            )
+        return caller
 
 
-def allow(*roles: str, person: bool = False, system: bool = False) -> Check:
-    """Return a dependency that lets callers through and returns the `Caller`.
+class CertificateOnly:
+    """A dependency that returns the client certificate (DER) of the call."""
+
+    rule = Rule("certificate")
+
+    async def __call__(self, request: Request) -> bytes:
+        """Return the certificate.
+
+        Raises:
+            NotThroughGateway, CertificateMissing: as their names say.
+        """
+        request.app.state.access.require_peer(request)
+        return certificate_of(request)
+
+
+class Public:
+    """A dependency for routes that ask nothing of the connection but the gateway."""
+
+    rule = Rule("public")
+
+    async def __call__(self, request: Request) -> None:
+        """Check the peer.
+
+        Raises:
+            NotThroughGateway: it is not the gateway.
+        """
+        request.app.state.access.require_peer(request)
+
+
+def allow(*roles: str, person: bool = False, system: bool = False) -> Allowed:
+    """Return the dependency of a route for callers: `Annotated[Caller, Depends(allow("auditor"))]`.
 
     Args:
         roles: a person who holds one of them may call.
@@ -300,49 +351,7 @@ def allow(*roles: str, person: bool = False, system: bool = False) -> Check:
     unknown = set(roles).difference(ROLES)
     if unknown or not (roles or person or system):
         raise ValueError(f"allow(...) names nobody or unknown roles: {sorted(unknown)}")
-    rule = Rule("caller", frozenset(roles), person, system)
-
-    async def check(request: Request) -> Caller:
-        access: Access = request.app.state.access
-        caller = await access.caller(request)
-        if not rule.admits(caller):
-            raise RoleMissing(
-                _who_may(rule),
-                facts={
-                    "needed_roles": sorted(rule.roles),
-                    "roles": sorted(caller.roles),
-                    "kind": caller.kind,
-                },
-            )
-        return caller
-
-    check.rule = rule  # type: ignore[attr-defined] - read by the contract tests
-    return check
-
-
-def public() -> Check:
-    """Return a dependency for routes that ask nothing of the connection but the gateway."""
-    return _peer_only(Rule("public"))
-
-
-def certificate_only() -> Check:
-    """Return a dependency that returns the client certificate (DER) of the call."""
-    rule = Rule("certificate")
-
-    async def check(request: Request) -> bytes:
-        request.app.state.access.require_peer(request)
-        return certificate_of(request)
-
-    check.rule = rule  # type: ignore[attr-defined] - read by the contract tests
-    return check
-
-
-def _peer_only(rule: Rule) -> Check:
-    async def check(request: Request) -> None:
-        request.app.state.access.require_peer(request)
-
-    check.rule = rule  # type: ignore[attr-defined] - read by the contract tests
-    return check
+    return Allowed(Rule("caller", frozenset(roles), person, system))
 
 
 def _who_may(rule: Rule) -> str:

@@ -33,7 +33,7 @@ def canonical(value: Any) -> bytes:
 def _require_plain(value: Any) -> None:
     """Refuse floats anywhere; `rfc8785` itself refuses large integers and foreign types."""
     if isinstance(value, float):
-        raise ValueError("floats have no place in records and events; use text")  # noqa: TRY004 - one error type for all refusals
+        raise ValueError("floats have no place in records and events; use text")
     if isinstance(value, dict):
         for member in value.values():
             _require_plain(member)

@@ -74,15 +74,15 @@ def require_version(if_match: str | None, current: int) -> None:
     if if_match is None:
         raise PreconditionRequired("Send the ETag of the version you read as If-Match.")
     if if_match != etag(current):
-        raise PreconditionFailed(
-            f"The present version is {current}.", facts={"version": current}
-        )
+        raise PreconditionFailed(f"The present version is {current}.", facts={"version": current})
 
 
 def add_revision(response: Response, positions: Iterable[Position]) -> None:
     """Name in `Datong-Revision` the states that this answer created, for read-your-writes."""
-    text = ", ".join(f"{topic.removesuffix('.v1')}/{subject.split('/', 1)[1]}@{version}"
-                     for topic, subject, version in positions)
+    text = ", ".join(
+        f"{topic.removesuffix('.v1')}/{subject.split('/', 1)[1]}@{version}"
+        for topic, subject, version in positions
+    )
     if text:
         response.headers["Datong-Revision"] = text
 

@@ -84,7 +84,7 @@ async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:
             route=key.route,
             key=key.text,
             fingerprint=key.fingerprint,
-            created_at=datetime.now(UTC),  # noqa: TID251 - bookkeeping
+            created_at=datetime.now(UTC),
         )
         .on_conflict_do_nothing()
     )

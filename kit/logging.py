@@ -7,7 +7,14 @@ from typing import Any
 import orjson
 import structlog
 
-_SECRET_NAMES = ("authorization", "token", "one_time_code", "password", "private_key", "postgres_url")
+_SECRET_NAMES = (
+    "authorization",
+    "token",
+    "one_time_code",
+    "password",
+    "private_key",
+    "postgres_url",
+)
 
 
 def configure(part: str, level: str) -> None:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from kit import inbox, idempotency, outbox  # noqa: F401 - they define kit tables
+from kit import idempotency, inbox, outbox  # noqa: F401 - they define kit tables
 from kit.db import sqlalchemy_url
 
 LOCK: Final = 0x6461746F6E67
@@ -56,7 +56,7 @@ async def upgrade(url: str, package: str, *, target: MetaData | None = None) -> 
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=LOCK))
 
         def revisions(revision: Any, _context: Any) -> Any:
-            return script._upgrade_revs("head", revision)  # noqa: SLF001 - alembic's own recipe for running without its command line
+            return script._upgrade_revs("head", revision)
 
         with EnvironmentContext(Config(), script, fn=revisions) as environment:
             environment.configure(connection=connection, target_metadata=target)

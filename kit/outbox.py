@@ -80,15 +80,13 @@ async def append(tx: Tx, *events: State | Fact) -> list[int]:
     """
     if not events:
         return []
-    now = datetime.now(UTC)  # noqa: TID251 - the instant of recording, not a rule's time
+    now = datetime.now(UTC)
     rows = [
         {
             "topic": event.topic,
             "key": event.subject,
             "fact": int(isinstance(event, Fact)),
-            "envelope": envelope(
-                event, source=f"/{tx.info['part']}", event_id=uuid7(), at=now
-            ),
+            "envelope": envelope(event, source=f"/{tx.info['part']}", event_id=uuid7(), at=now),
         }
         for event in events
     ]

@@ -58,9 +58,7 @@ class Relay:
         kafka: options of aiokafka clients (`kit.kafka.client_options`).
     """
 
-    def __init__(
-        self, url: str, part: str, beats: Sequence[str], kafka: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, url: str, part: str, beats: Sequence[str], kafka: Mapping[str, Any]) -> None:
         self._url = url
         self._part = part
         self._beats = tuple(beats)
@@ -171,7 +169,7 @@ class Relay:
             value = beat(
                 source=f"/{self._part}",
                 event_id=uuid7(),
-                at=datetime.now(UTC),  # noqa: TID251 - a beat says when it was made
+                at=datetime.now(UTC),
                 database=database,
             )
             messages = [*messages, *((topic, BEAT_KEY.encode(), value) for topic in self._beats)]

@@ -1,0 +1,259 @@
+"""The FastAPI factory of the services: problems, strict JSON, `Datong-After`, offline docs."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from typing_extensions import override
+
+from kit import problems
+from kit.auth import Access, call_of
+from kit.canonical import NotStrictJson, strict_loads
+from kit.errors import DomainError
+from kit.http import parse_after
+from kit.kafka import Position, StateReader
+from kit.logging import get_logger
+
+AFTER_SECONDS: Final = 2.0
+MAX_BODY: Final = 1 << 20
+
+log = get_logger()
+
+CALLS = Counter("datong_calls", "Calls answered", ["route", "status"])
+SECONDS = Histogram("datong_call_seconds", "Time to answer", ["route"])
+
+
+class _StrictRequest(Request):
+    """A request whose JSON is read strictly: two readers must never see two documents."""
+
+    @override
+    async def json(self) -> Any:
+        if not hasattr(self, "_strict"):
+            try:
+                self._strict = strict_loads(await self.body(), max_bytes=MAX_BODY)
+            except NotStrictJson as error:
+                # FastAPI lets an HTTPException pass and would hide any other error.
+                raise HTTPException(400, detail=str(error)) from error
+        return self._strict
+
+
+class StrictRoute(APIRoute):
+    """A route with strict JSON. Routers of services are made with `route_class=StrictRoute`."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the request before FastAPI reads it."""
+        handler = super().get_route_handler()
+        template = self.path_format
+
+        async def handle(request: Request) -> Response:
+            started = time.perf_counter()
+            request.scope["datong_route"] = template
+            try:
+                await _await_after(request)
+                return await handler(_StrictRequest(request.scope, request.receive))
+            finally:
+                SECONDS.labels(template).observe(time.perf_counter() - started)
+
+        return handle
+
+
+async def _await_after(request: Request) -> None:
+    """Wait until the copies kept here have reached the states in `Datong-After`.
+
+    Raises:
+        PermissionsBehind: they had not after 2 s.
+    """
+    header = request.headers.get("datong-after")
+    if not header:
+        return
+    positions: list[Position] = parse_after(header)
+    readers: Sequence[StateReader] = request.app.state.readers
+    end = time.monotonic() + AFTER_SECONDS
+    for reader in readers:
+        if not await reader.wait_for(positions, max(0.0, end - time.monotonic())):
+            raise problems.PermissionsBehind(
+                "The states named in Datong-After were not reached within two seconds."
+            )
+
+
+def create_app(
+    part: str,
+    routers: Sequence[APIRouter],
+    *,
+    access: Access,
+    readers: Sequence[StateReader] = (),
+    state: Mapping[str, Any] | None = None,
+    lifespan: Callable[[FastAPI], Any] | None = None,
+) -> FastAPI:
+    """Return the application of one service.
+
+    Args:
+        part: the service's name; titles the generated OpenAPI document.
+        routers: made with `route_class=StrictRoute`; each route names its `allow(...)`.
+        access: checks callers.
+        readers: copies of states that `Datong-After` waits for.
+        state: more members of `app.state`, such as `db` and `clock`, for dependencies.
+    """
+    app: FastAPI = FastAPIOffline(
+        title=f"Datong {part}",
+        version="1",
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.access = access
+    app.state.readers = list(readers)
+    for name, value in (state or {}).items():
+        setattr(app.state, name, value)
+    for router in routers:
+        app.include_router(router)
+    _add_problem_handlers(app)
+    # FastAPI's documented hook for a document of one's own.
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the generated document with problem documents in place of FastAPI's own errors."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, openapi_version="3.1.0", routes=app.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        schemas["Problem"] = problems.SCHEMA
+        problem = {
+            "description": "A refusal that explains itself (RFC 9457)",
+            "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                operation["responses"].setdefault("default", problem)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _answer(request: Request, status: int, body: bytes, code: str) -> Response:
+    CALLS.labels(request.scope.get("datong_route", "unknown"), status).inc()
+    return Response(
+        body,
+        status,
+        media_type=problems.MEDIA_TYPE,
+        headers={"Datong-Internal-Reason": code, "Cache-Control": "no-store"},
+    )
+
+
+def _refusal(request: Request, code: str, detail: str, **more: Any) -> Response:
+    body = problems.document(code, detail, call=call_of(request) or None, **more)
+    return _answer(request, problems.registry()[code].status, body, code)
+
+
+def _add_problem_handlers(app: FastAPI) -> None:
+    """Map every exception to a problem document; unknown ones tell nothing but the call id."""
+
+    async def domain_error(request: Request, error: Any) -> Response:
+        status, body = problems.of_error(error, call_of(request) or None)
+        return _answer(request, status, body, error.code)
+
+    async def validation_error(request: Request, error: Any) -> Response:
+        found = error.errors()
+        in_body = [e for e in found if e["loc"][0] == "body"]
+        code = "body-invalid" if in_body else "parameter-invalid"
+        # The input itself is not echoed: it may hold personal data.
+        errors = [
+            {"pointer": _pointer(e["loc"]), "detail": str(e["msg"])} for e in in_body or found
+        ][:50]
+        return _refusal(request, code, f"{len(errors)} members are not valid.", errors=errors)
+
+    async def http_error(request: Request, error: Any) -> Response:
+        code = {
+            400: "body-malformed",
+            404: "route-unknown",
+            405: "method-not-allowed",
+            413: "body-too-large",
+            415: "content-type-unsupported",
+        }.get(error.status_code, "internal-error")
+        return _refusal(request, code, str(error.detail))
+
+    async def unavailable(request: Request, error: Any) -> Response:
+        log.warning("dependency lost", error=repr(error), call=call_of(request))
+        return _refusal(request, "service-unavailable", "The service's database does not answer.")
+
+    async def database_error(request: Request, error: Any) -> Response:
+        if getattr(error, "connection_invalidated", False):
+            return await unavailable(request, error)
+        return await unknown_error(request, error)
+
+    async def unknown_error(request: Request, error: Any) -> Response:
+        log.error("unexpected", call=call_of(request), exc_info=error)
+        return _refusal(request, "internal-error", "Something unexpected happened.")
+
+    for kind, handler in (
+        (DomainError, domain_error),
+        (RequestValidationError, validation_error),
+        (StarletteHTTPException, http_error),
+        (OperationalError, unavailable),
+        (InterfaceError, unavailable),
+        (PoolTimeout, unavailable),
+        (asyncpg.CannotConnectNowError, unavailable),
+        (asyncpg.PostgresConnectionError, unavailable),
+        (KafkaError, unavailable),
+        (OSError, unavailable),
+        (TimeoutError, unavailable),
+        (DBAPIError, database_error),
+        (Exception, unknown_error),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """Return a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
+    parts = location[1:] if location and location[0] == "body" else location
+    return "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in parts)
+
+
+Ready = Callable[[], Awaitable[bool]]
+
+
+def health_app(ready: Ready) -> Callable[..., Awaitable[None]]:
+    """Return the plain ASGI application for probes: `/health/live`, `/health/ready`, `/metrics`."""
+
+    async def app(scope: Mapping[str, Any], _receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        status, body, media = 404, b"not found\n", b"text/plain"
+        if scope["path"] == "/health/live":
+            status, body = 200, b"live\n"
+        elif scope["path"] == "/health/ready":
+            good = await _is_ready(ready)
+            status, body = (200, b"ready\n") if good else (503, b"not ready\n")
+        elif scope["path"] == "/metrics":
+            status, body, media = 200, generate_latest(), CONTENT_TYPE_LATEST.encode()
+        headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def _is_ready(ready: Ready) -> bool:
+    try:
+        return await asyncio.wait_for(ready(), 2)
+    except Exception as error:
+        log.info("not ready", error=repr(error))
+        return False
