@@ -1,4 +1,4 @@
-"""Strict reading and canonical writing as independent implementations do (tests/vectors/jcs.json)."""
+"""Strict reading and canonical writing agree with tests/vectors/jcs.json."""
 
 import json
 import struct
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from datong.verifier import strict
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "jcs.json").read_text("utf-8"))

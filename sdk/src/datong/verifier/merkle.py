@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -61,10 +61,29 @@ def _require_hashes(hashes: Sequence[bytes]) -> None:
         raise ProofRefused("a hash in the proof does not have 32 bytes")
 
 
+def _siblings(position: int, last: int, proof: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Walk up from node `position` of a level whose last node is `last`.
+
+    Gives each hash of the proof and whether it stands on the left.
+    """
+    for sibling in proof:
+        if last == 0:
+            raise ProofRefused("the proof is too long")
+        is_left = bool(position & 1) or position == last
+        yield sibling, is_left
+        while is_left and position and not position & 1:  # alone on its level: it moves up as it is
+            position >>= 1
+            last >>= 1
+        position >>= 1
+        last >>= 1
+    if last != 0:
+        raise ProofRefused("the proof is too short")
+
+
 def check_inclusion(
     *, index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
 ) -> None:
-    """Check that `leaf` is leaf `index` of the tree of `size` leaves with `root` (RFC 9162 §2.1.3.2).
+    """Check that `leaf` is leaf `index` of `size` under `root` (RFC 9162 section 2.1.3.2).
 
     The proof does not commit to `size` by itself: take size and root from one signed checkpoint.
 
@@ -74,21 +93,9 @@ def check_inclusion(
     if not 0 <= index < size:
         raise ProofRefused(f"index {index} lies outside a tree of {size} leaves")
     _require_hashes([leaf, root, *proof])
-    position, last, computed = index, size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            raise ProofRefused("the inclusion proof is too long")
-        if position & 1 or position == last:
-            computed = node_hash(sibling, computed)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
-        else:
-            computed = node_hash(computed, sibling)
-        position >>= 1
-        last >>= 1
-    if last != 0:
-        raise ProofRefused("the inclusion proof is too short")
+    computed = leaf
+    for sibling, is_left in _siblings(index, size - 1, proof):
+        computed = node_hash(sibling, computed) if is_left else node_hash(computed, sibling)
     if computed != root:
         raise ProofRefused("the inclusion proof leads to another root")
 
@@ -96,7 +103,7 @@ def check_inclusion(
 def check_consistency(
     *, old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Check that the tree of `new_size` extends the tree of `old_size` (RFC 9162 §2.1.4.2).
+    """Check that the tree of `new_size` extends that of `old_size` (RFC 9162 section 2.1.4.2).
 
     Raises:
         ProofRefused: it does not, the proof has the wrong shape, or `old_size` is 0 (RFC 6962
@@ -109,14 +116,8 @@ def check_consistency(
         if proof or old_root != new_root:
             raise ProofRefused("two trees of one size differ or carry a proof")
         return
-    _check_growth(old_size, new_size, old_root, new_root, list(proof))
-
-
-def _check_growth(
-    old_size: int, new_size: int, old_root: bytes, new_root: bytes, path: list[bytes]
-) -> None:
-    if old_size & (old_size - 1) == 0:  # a complete subtree is its own first node
-        path.insert(0, old_root)
+    is_complete = old_size & (old_size - 1) == 0  # a complete subtree is its own first node
+    path = [old_root, *proof] if is_complete else list(proof)
     if not path:
         raise ProofRefused("the consistency proof is empty")
     position, last = old_size - 1, new_size - 1
@@ -124,21 +125,12 @@ def _check_growth(
         position >>= 1
         last >>= 1
     old_computed = new_computed = path[0]
-    for node in path[1:]:
-        if last == 0:
-            raise ProofRefused("the consistency proof is too long")
-        if position & 1 or position == last:
-            old_computed = node_hash(node, old_computed)
-            new_computed = node_hash(node, new_computed)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
+    for sibling, is_left in _siblings(position, last, path[1:]):
+        if is_left:
+            old_computed = node_hash(sibling, old_computed)
+            new_computed = node_hash(sibling, new_computed)
         else:
-            new_computed = node_hash(new_computed, node)
-        position >>= 1
-        last >>= 1
-    if last != 0:
-        raise ProofRefused("the consistency proof is too short")
+            new_computed = node_hash(new_computed, sibling)
     if old_computed != old_root:
         raise ProofRefused("the consistency proof leads to another old root")
     if new_computed != new_root:
