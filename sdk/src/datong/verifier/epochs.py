@@ -130,7 +130,7 @@ class Epochs:
         report.problems.append(
             Problem(
                 "epoch-begin",
-                f"the epoch begins with sequence {lowest} (record {epoch.indexes[lowest]}), not with "
+                f"begins with sequence {lowest} in record {epoch.indexes[lowest]}, not with "
                 + (f"sequence {first}" if epoch.is_counted_by_relay else "its epoch record 0"),
                 index=epoch.indexes[lowest],
                 instance=epoch.instance,

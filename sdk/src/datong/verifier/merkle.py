@@ -120,6 +120,14 @@ def check_consistency(
     path = [old_root, *proof] if is_complete else list(proof)
     if not path:
         raise ProofRefused("the consistency proof is empty")
+    computed = _roots_of_path(old_size, new_size, path)
+    if computed != (old_root, new_root):
+        side = "old" if computed[0] != old_root else "new"
+        raise ProofRefused(f"the consistency proof leads to another {side} root")
+
+
+def _roots_of_path(old_size: int, new_size: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Both roots, from the node that the trees share and its siblings upwards."""
     position, last = old_size - 1, new_size - 1
     while position & 1:
         position >>= 1
@@ -131,7 +139,4 @@ def check_consistency(
             new_computed = node_hash(sibling, new_computed)
         else:
             new_computed = node_hash(new_computed, sibling)
-    if old_computed != old_root:
-        raise ProofRefused("the consistency proof leads to another old root")
-    if new_computed != new_root:
-        raise ProofRefused("the consistency proof leads to another new root")
+    return old_computed, new_computed
