@@ -120,7 +120,8 @@ def create_app(
         setattr(app.state, name, value)
     for router in routers:
         app.include_router(router)
-    _add_problem_handlers(app)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     # FastAPI's documented hook for a document of one's own.
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -163,62 +164,62 @@ def _refusal(request: Request, code: str, detail: str, **more: Any) -> Response:
     return _answer(request, problems.registry()[code].status, body, code)
 
 
-def _add_problem_handlers(app: FastAPI) -> None:
-    """Map every exception to a problem document; unknown ones tell nothing but the call id."""
+async def _domain_error(request: Request, error: Any) -> Response:
+    status, body = problems.of_error(error, call_of(request) or None)
+    return _answer(request, status, body, error.code)
 
-    async def domain_error(request: Request, error: Any) -> Response:
-        status, body = problems.of_error(error, call_of(request) or None)
-        return _answer(request, status, body, error.code)
 
-    async def validation_error(request: Request, error: Any) -> Response:
-        found = error.errors()
-        in_body = [e for e in found if e["loc"][0] == "body"]
-        code = "body-invalid" if in_body else "parameter-invalid"
-        # The input itself is not echoed: it may hold personal data.
-        errors = [
-            {"pointer": _pointer(e["loc"]), "detail": str(e["msg"])} for e in in_body or found
-        ][:50]
-        return _refusal(request, code, f"{len(errors)} members are not valid.", errors=errors)
+async def _validation_error(request: Request, error: Any) -> Response:
+    found = error.errors()
+    in_body = [e for e in found if e["loc"][0] == "body"]
+    code = "body-invalid" if in_body else "parameter-invalid"
+    # The input itself is not echoed: it may hold personal data.
+    errors = [{"pointer": _pointer(e["loc"]), "detail": str(e["msg"])} for e in in_body or found]
+    return _refusal(request, code, f"{len(errors)} members are not valid.", errors=errors[:50])
 
-    async def http_error(request: Request, error: Any) -> Response:
-        code = {
-            400: "body-malformed",
-            404: "route-unknown",
-            405: "method-not-allowed",
-            413: "body-too-large",
-            415: "content-type-unsupported",
-        }.get(error.status_code, "internal-error")
-        return _refusal(request, code, str(error.detail))
 
-    async def unavailable(request: Request, error: Any) -> Response:
-        log.warning("dependency lost", error=repr(error), call=call_of(request))
-        return _refusal(request, "service-unavailable", "The service's database does not answer.")
+async def _http_error(request: Request, error: Any) -> Response:
+    code = {
+        400: "body-malformed",
+        404: "route-unknown",
+        405: "method-not-allowed",
+        413: "body-too-large",
+        415: "content-type-unsupported",
+    }.get(error.status_code, "internal-error")
+    return _refusal(request, code, str(error.detail))
 
-    async def database_error(request: Request, error: Any) -> Response:
-        if getattr(error, "connection_invalidated", False):
-            return await unavailable(request, error)
-        return await unknown_error(request, error)
 
-    async def unknown_error(request: Request, error: Any) -> Response:
-        log.error("unexpected", call=call_of(request), exc_info=error)
-        return _refusal(request, "internal-error", "Something unexpected happened.")
+async def _unavailable(request: Request, error: Any) -> Response:
+    log.warning("dependency lost", error=repr(error), call=call_of(request))
+    return _refusal(request, "service-unavailable", "The service's database does not answer.")
 
-    for kind, handler in (
-        (DomainError, domain_error),
-        (RequestValidationError, validation_error),
-        (StarletteHTTPException, http_error),
-        (OperationalError, unavailable),
-        (InterfaceError, unavailable),
-        (PoolTimeout, unavailable),
-        (asyncpg.CannotConnectNowError, unavailable),
-        (asyncpg.PostgresConnectionError, unavailable),
-        (KafkaError, unavailable),
-        (OSError, unavailable),
-        (TimeoutError, unavailable),
-        (DBAPIError, database_error),
-        (Exception, unknown_error),
-    ):
-        app.add_exception_handler(kind, handler)
+
+async def _database_error(request: Request, error: Any) -> Response:
+    lost = getattr(error, "connection_invalidated", False)
+    return await (_unavailable if lost else _unknown_error)(request, error)
+
+
+async def _unknown_error(request: Request, error: Any) -> Response:
+    log.error("unexpected", call=call_of(request), exc_info=error)
+    return _refusal(request, "internal-error", "Something unexpected happened.")
+
+
+_HANDLERS: Final = {
+    DomainError: _domain_error,
+    RequestValidationError: _validation_error,
+    StarletteHTTPException: _http_error,
+    OperationalError: _unavailable,
+    InterfaceError: _unavailable,
+    PoolTimeout: _unavailable,
+    asyncpg.CannotConnectNowError: _unavailable,
+    asyncpg.PostgresConnectionError: _unavailable,
+    KafkaError: _unavailable,
+    OSError: _unavailable,
+    TimeoutError: _unavailable,
+    DBAPIError: _database_error,
+    Exception: _unknown_error,
+}
+"""Every exception becomes a problem document; unknown ones tell nothing but the call id."""
 
 
 def _pointer(location: Sequence[str | int]) -> str:

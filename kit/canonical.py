@@ -43,8 +43,10 @@ def _require_plain(value: Any) -> None:
 
 
 def strict_loads(data: bytes, *, max_bytes: int = 1 << 20) -> Any:
-    """Read strict JSON: UTF-8 without byte order mark, no duplicate names, no NaN or Infinity,
-    no lone surrogates, no integer that a double cannot hold, at most `max_bytes`.
+    """Read strict JSON of at most `max_bytes`.
+
+    That is: UTF-8 without byte order mark, no duplicate names, no NaN or Infinity, no lone
+    surrogates, no integer that a double cannot hold.
 
     Raises:
         NotStrictJson: with one sentence that says what is wrong.

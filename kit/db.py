@@ -57,11 +57,11 @@ class Db:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
         """Open a transaction; leaving the block commits it, an exception undoes it."""
-        async with AsyncSession(
-            self._engine, expire_on_commit=False, info={"part": self.part}
-        ) as tx:
-            async with tx.begin():
-                yield tx
+        async with (
+            AsyncSession(self._engine, expire_on_commit=False, info={"part": self.part}) as tx,
+            tx.begin(),
+        ):
+            yield tx
 
     async def ping(self) -> None:
         """Ask the database for an answer; raises what the driver raises when it has none."""

@@ -77,7 +77,7 @@ class Directory:
 
     def handlers(self) -> dict[str, Apply]:
         """Return what a `StateReader` needs to keep this directory."""
-        return {topic: self.apply for topic in KNOWN_CRITICAL}
+        return dict.fromkeys(KNOWN_CRITICAL, self.apply)
 
     def apply(self, event: StateEvent) -> None:
         """Take a newer state of a subject; never raises."""

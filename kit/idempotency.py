@@ -5,7 +5,6 @@ transaction of the effect, per caller and route; the same key with another body 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final
 

@@ -1,6 +1,5 @@
 """The inbox: an event takes effect once, because its id is written in the effect's transaction."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, delete

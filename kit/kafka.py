@@ -211,14 +211,10 @@ class StateReader:
             consumer.assign(list(partitions))
             ends = await consumer.end_offsets(list(partitions))
             for partition, topic in partitions.items():
-                progress = self._progress[topic]
-                if ends[partition] < progress.position:
-                    progress.shrunk = True
-                    log.error("a state topic has shrunk", topic=topic)
-                progress.target = ends[partition]
+                self._aim(topic, ends[partition])
                 if not self.ready:
-                    progress.start_end = ends[partition]
-                consumer.seek(partition, progress.position)
+                    self._progress[topic].start_end = ends[partition]
+                consumer.seek(partition, self._progress[topic].position)
             while True:
                 await self._poll(consumer, partitions)
         finally:
@@ -232,9 +228,7 @@ class StateReader:
         if self._catch_up:
             ends = await asyncio.wait_for(consumer.end_offsets(list(partitions)), 10)
             for partition, topic in partitions.items():
-                self._progress[topic].target = ends[partition]
-                if ends[partition] < self._progress[topic].position:
-                    self._progress[topic].shrunk = True
+                self._aim(topic, ends[partition])
             self._catch_up = False
         batches = await consumer.getmany(timeout_ms=200, max_records=5000)
         now = time.monotonic()
@@ -243,20 +237,34 @@ class StateReader:
             for record in records:
                 self._take(progress, record, now)
         for partition, topic in partitions.items():
-            progress = self._progress[topic]
-            progress.position = max(progress.position, await consumer.position(partition))
-            # A fetch may have told of records that are handed out only in the next turn; that is
-            # no lag. Records that stay unread for longer are.
-            if progress.position >= (consumer.last_stable_offset(partition) or 0):
-                progress.behind_since = None
-            elif progress.behind_since is None:
-                progress.behind_since = now
+            await self._advance(consumer, partition, self._progress[topic], now)
         if not self.ready and all(p.position >= p.start_end for p in self._progress.values()):
             self.ready = True
             for callback in self.on_ready:
                 callback()
-        if batches and self._waiters:
+        if batches:
             self._wake_waiters()
+
+    def _aim(self, topic: str, end: int) -> None:
+        """Set how far a topic must be read; an end before our position means it has shrunk."""
+        progress = self._progress[topic]
+        progress.target = end
+        if end < progress.position:
+            progress.shrunk = True
+            log.error("a state topic has shrunk", topic=topic)
+
+    @staticmethod
+    async def _advance(
+        consumer: AIOKafkaConsumer, partition: TopicPartition, progress: _Progress, now: float
+    ) -> None:
+        """Note how far a topic was read, and since when records lie unread."""
+        progress.position = max(progress.position, await consumer.position(partition))
+        # A fetch may have told of records that are handed out only in the next turn; that is
+        # no lag. Records that stay unread for longer are.
+        if progress.position >= (consumer.last_stable_offset(partition) or 0):
+            progress.behind_since = None
+        elif progress.behind_since is None:
+            progress.behind_since = now
 
     def _wake_waiters(self) -> None:
         for waiter in self._waiters:
@@ -361,7 +369,7 @@ async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts
                 await handle_once(tx, record.value, handlers)
         except OSError as error:
             log.warning("database lost", error=repr(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a poison message must not end the reader
             failed += not (isinstance(error, DomainError) and error.kind is Kind.UNAVAILABLE)
             log.warning("event not handled", topic=record.topic, error=repr(error), failed=failed)
             if failed >= attempts:

@@ -28,8 +28,11 @@ class _Server(uvicorn.Server):
 
 
 def peer_protocol(trust_domain: str) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with `extensions.tls.datong_peer`: the part that the verified
-    peer certificate names (uvicorn itself does not pass certificates on)."""
+    """Return uvicorn's protocol with `extensions.tls.datong_peer` in the scope.
+
+    That is the part which the verified peer certificate names; uvicorn itself passes no
+    certificate on.
+    """
 
     class PeerProtocol(HttpToolsProtocol):
         _tls: dict[object, object]

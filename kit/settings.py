@@ -1,5 +1,8 @@
-"""Settings that every part has. A part's own `settings.py` extends these; nothing else reads
-the environment. Secrets come from files and never from variables."""
+"""Settings that every part has.
+
+A part's own `settings.py` extends these; nothing else reads the environment. Secrets come from
+files and never from variables.
+"""
 
 from pathlib import Path
 from typing import Literal

@@ -63,19 +63,19 @@ class Identities:
             ["state"],
         )
 
-    def agency(self, id: str, *, state: str = "active", competent: str | None = None) -> str:
+    def agency(self, agency_id: str, *, state: str = "active", competent: str | None = None) -> str:
         """Add or change an agency; return its id."""
         data = {
-            "id": id,
-            "name": f"Agency {id}",
+            "id": agency_id,
+            "name": f"Agency {agency_id}",
             "level": "city",
             "area_code": "330100",
             "line": None,
             "competent": competent,
             "state": state,
         }
-        self._put("identity.agency.v1", f"agency/{id}", data, ["state"])
-        return id
+        self._put("identity.agency.v1", f"agency/{agency_id}", data, ["state"])
+        return agency_id
 
     def person(self, agency: str, *roles: str) -> TestCaller:
         """Add a person with `roles` and a certificate."""
