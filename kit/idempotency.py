@@ -83,7 +83,7 @@ async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:
             route=key.route,
             key=key.text,
             fingerprint=key.fingerprint,
-            created_at=datetime.now(UTC),
+            created_at=SystemClock().now(),
         )
         .on_conflict_do_nothing()
     )

@@ -33,7 +33,7 @@ async def first_time(tx: Tx, event_id: str) -> bool:
     connection = await tx.connection()
     result = await connection.execute(
         insert(INBOX)
-        .values(event_id=event_id, received_at=datetime.now(UTC))
+        .values(event_id=event_id, received_at=SystemClock().now())
         .on_conflict_do_nothing()
     )
     return result.rowcount == 1
@@ -50,7 +50,7 @@ async def park(tx: Tx, topic: str, partition: int, offset: int, value: bytes, er
             offset=offset,
             value=value,
             error=error[:2000],
-            parked_at=datetime.now(UTC),
+            parked_at=SystemClock().now(),
         )
         .on_conflict_do_nothing()
     )

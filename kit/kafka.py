@@ -238,12 +238,16 @@ class StateReader:
                 self._take(progress, record, now)
         for partition, topic in partitions.items():
             await self._advance(consumer, partition, self._progress[topic], now)
+        self._check_ready()
+        if batches:
+            self._wake_waiters()
+
+    def _check_ready(self) -> None:
+        """Become ready, once, when the end offsets taken at start are passed."""
         if not self.ready and all(p.position >= p.start_end for p in self._progress.values()):
             self.ready = True
             for callback in self.on_ready:
                 callback()
-        if batches:
-            self._wake_waiters()
 
     def _aim(self, topic: str, end: int) -> None:
         """Set how far a topic must be read; an end before our position means it has shrunk."""

@@ -56,7 +56,7 @@ async def upgrade(url: str, package: str, *, target: MetaData | None = None) -> 
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=LOCK))
 
         def revisions(revision: Any, _context: Any) -> Any:
-            return script._upgrade_revs("head", revision)
+            return script._upgrade_revs("head", revision)  # noqa: SLF001
 
         with EnvironmentContext(Config(), script, fn=revisions) as environment:
             environment.configure(connection=connection, target_metadata=target)

@@ -79,7 +79,7 @@ async def append(tx: Tx, *events: State | Fact) -> list[int]:
     """
     if not events:
         return []
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     rows = [
         {
             "topic": event.topic,

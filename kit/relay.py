@@ -168,7 +168,7 @@ class Relay:
             value = beat(
                 source=f"/{self._part}",
                 event_id=uuid7(),
-                at=datetime.now(UTC),
+                at=SystemClock().now(),
                 database=database,
             )
             messages = [*messages, *((topic, BEAT_KEY.encode(), value) for topic in self._beats)]
