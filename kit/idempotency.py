@@ -12,6 +12,7 @@ from fastapi import Header, Request
 from sqlalchemy import Column, DateTime, Integer, Table, Text, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from kit.clock import SystemClock
 from kit.db import Tx
 from kit.errors import DomainError, Kind
 from kit.outbox import KIT_TABLES

@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, delete
 from sqlalchemy.dialects.postgresql import insert
 
+from kit.clock import SystemClock
 from kit.db import Tx
 from kit.outbox import KIT_TABLES
 

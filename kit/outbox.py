@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from kit.clock import SystemClock
 from kit.db import NAMING, Db, Tx
 from kit.events import Fact, State, envelope
 from kit.ids import uuid7

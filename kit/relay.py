@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from kit.canonical import canonical
+from kit.clock import SystemClock
 from kit.events import BEAT_KEY, beat
 from kit.ids import uuid7
 from kit.logging import get_logger
