@@ -1,0 +1,1 @@
+"""Verbs of audit: take records in, commit them, index them, prove and package them."""

@@ -1,0 +1,242 @@
+"""Taking records and facts in, each once, in the order of arrival.
+
+One batch is filled at a time; closing it hands its contents to `actions.commit`. All of it is
+plain CPU work without a database and without awaiting, but for the rare look into the log when
+an old number comes again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from kit.canonical import NotStrictJson, canonical, strict_loads
+from kit.clock import Clock, rfc3339
+from kit.ids import uuid7
+from services.audit.domain.epochs import DIGEST_BYTES, Arrival, Epoch, Key, Ledger
+from services.audit.domain.records import (
+    ALARM_EPOCH,
+    ALARM_INSTANCE,
+    Heading,
+    RecordUnreadable,
+    alarm_record,
+    fact_record,
+    heading,
+)
+from services.audit.domain.tiles import MAX_RECORD_BYTES
+from services.audit.domain.tree import leaf_hash
+
+CALLS: Final = "gateway.call.v1"
+SALT_BYTES: Final = 32
+ALARM_KEY: Final = (ALARM_INSTANCE, ALARM_EPOCH)
+
+LoadDigests = Callable[[Epoch, int], Iterable[tuple[int, bytes]]]
+"""From an epoch and a number to (number, leaf hash) of the log's records down to that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the bus."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit adds to the log.
+
+    Attributes:
+        records, leaves: bytes and leaf hashes in log order.
+        salts: (record id, salt of 32 bytes).
+        positions: next offsets, by topic and partition.
+        epochs: copies of the epochs that changed, or of all when `full`.
+    """
+
+    records: list[bytes]
+    leaves: list[bytes]
+    salts: list[tuple[str, bytes]]
+    positions: dict[str, dict[str, int]]
+    epochs: tuple[Epoch, ...]
+    full: bool
+
+
+@dataclass(slots=True)
+class Intake:
+    """The batch that is being filled, and everything that decides what enters it.
+
+    Args:
+        ledger: all epochs as of the last commit.
+        size: size of the log as of the last commit.
+        positions: bus positions as of the last commit.
+        load_digests: looks numbers up that the ledger no longer remembers.
+        clock: for the times of alarms.
+    """
+
+    ledger: Ledger
+    size: int
+    positions: dict[str, dict[str, int]]
+    load_digests: LoadDigests
+    clock: Clock
+    records: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    salts: list[tuple[str, bytes]] = field(default_factory=list)
+    repeated: set[Key] = field(default_factory=set)
+    alarms: int = 0
+
+    def take(self, messages: Iterable[Message]) -> None:
+        """Take messages in, in the order given."""
+        for message in messages:
+            if message.topic == CALLS:
+                self._take_call(message)
+            else:
+                self._take_fact(message)
+            partitions = self.positions.setdefault(message.topic, {})
+            partitions[str(message.partition)] = message.offset + 1
+
+    def close(self, *, full: bool) -> Batch:
+        """Return the batch and begin the next one."""
+        batch = Batch(
+            self.records,
+            self.leaves,
+            self.salts,
+            {topic: dict(offsets) for topic, offsets in self.positions.items()},
+            self.ledger.take_changed(all_of_them=full),
+            full,
+        )
+        self.size += len(self.records)
+        self.records, self.leaves, self.salts = [], [], []
+        return batch
+
+    def take_repeated(self) -> list[Epoch]:
+        """Return copies of the epochs of which duplicates arrived since the last call."""
+        repeated, self.repeated = sorted(self.repeated), set()
+        return [self.ledger.epochs[key].copy() for key in repeated]
+
+    def _take_call(self, message: Message) -> None:
+        """Take a record from a gateway; its bytes are the message's value."""
+        value = message.value or b""
+        headers = dict(message.headers)
+        try:
+            if len(value) > MAX_RECORD_BYTES:
+                raise RecordUnreadable(f"{len(value)} bytes exceed {MAX_RECORD_BYTES}")
+            fields = orjson.loads(value)
+            found = heading(fields)
+            _require_gateway(found, headers)
+        except (RecordUnreadable, orjson.JSONDecodeError) as error:
+            self._alarm("record-unreadable", _origin(message, str(error)))
+            return
+        self._enter(found, value, fields)
+        salt = headers.get("datong_salt", b"")
+        if len(salt) == SALT_BYTES:
+            self.salts.append((found.record, salt))
+
+    def _take_fact(self, message: Message) -> None:
+        """Take a fact event: its record is made here, always the same from the same event."""
+        value = message.value or b""
+        try:
+            event = strict_loads(value)
+            fields = fact_record(event, sha256(value).hexdigest())
+            if fields["instance"] != message.topic.partition(".")[0]:
+                raise RecordUnreadable("the source is not the writer of the topic")
+            data = canonical(fields)
+            if len(data) > MAX_RECORD_BYTES:
+                raise RecordUnreadable(f"{len(data)} bytes exceed {MAX_RECORD_BYTES}")
+            found = heading(fields)
+        except (NotStrictJson, RecordUnreadable, ValueError) as error:
+            self._alarm("fact-unreadable", _origin(message, str(error)))
+            return
+        self._enter(found, data, fields)
+
+    def _enter(self, found: Heading, data: bytes, fields: Mapping[str, Any]) -> None:
+        """Append a record unless the log has it; other bytes under its number are an alarm."""
+        leaf = leaf_hash(data)
+        digest = leaf[:DIGEST_BYTES]
+        arrival = self.ledger.arrival(found.key, found.sequence, digest)
+        if arrival is Arrival.UNKNOWN:
+            self._remember(found.key, found.sequence)
+            arrival = self.ledger.arrival(found.key, found.sequence, digest)
+        if arrival is Arrival.NEW:
+            at = self._append(data, leaf)
+            self.ledger.enter(found.key, found.sequence, digest, at, found.at)
+            if found.type == "epoch":
+                self._follow(found, fields, at)
+            elif found.type == "end":
+                self.ledger.end(found.key)
+        elif arrival is Arrival.CONFLICT:
+            self._conflict(found, data, leaf)
+        else:
+            self.repeated.add(found.key)
+
+    def _remember(self, key: Key, sequence: int) -> None:
+        digests = self.ledger.digests(key)
+        for number, leaf in self.load_digests(self.ledger.epochs[key], sequence):
+            # What is remembered already came first; later bytes under a number are conflicts.
+            digests.put(number, leaf[:DIGEST_BYTES])
+
+    def _follow(self, found: Heading, fields: Mapping[str, Any], leaf: int) -> None:
+        previous, last = fields.get("previous_epoch"), fields.get("previous_sequence")
+        if isinstance(previous, str) and type(last) is int and last >= 0:
+            self.ledger.follow(found.key, previous, last, leaf)
+
+    def _conflict(self, found: Heading, data: bytes, leaf: bytes) -> None:
+        """Keep both: the other bytes enter the log too, followed by an alarm."""
+        at = self._append(data, leaf)
+        self.ledger.enter_conflict(found.key, found.sequence, leaf[:DIGEST_BYTES], at)
+        self._alarm(
+            "record-conflict",
+            {
+                "of_instance": found.instance,
+                "of_epoch": found.epoch,
+                "of_sequence": found.sequence,
+                "of_leaf": at,
+            },
+        )
+
+    def _alarm(self, reason: str, about: Mapping[str, str | int]) -> None:
+        self.alarms += 1
+        epoch = self.ledger.epochs.get(ALARM_KEY)
+        fields = alarm_record(
+            record=uuid7(),
+            sequence=1 if epoch is None else epoch.last + 1,
+            at=rfc3339(self.clock.now()),
+            reason=reason,
+            about=about,
+        )
+        self._enter(heading(fields), canonical(fields), fields)
+
+    def _append(self, data: bytes, leaf: bytes) -> int:
+        self.records.append(data)
+        self.leaves.append(leaf)
+        return self.size + len(self.records) - 1
+
+
+def _require_gateway(found: Heading, headers: Mapping[str, bytes]) -> None:
+    """Check that the headers name the same record, and that no gateway speaks as another part.
+
+    Raises:
+        RecordUnreadable: they do not.
+    """
+    if found.epoch.isdecimal():
+        raise RecordUnreadable("a decimal epoch belongs to facts")
+    named = (("instance", found.instance), ("epoch", found.epoch), ("sequence", found.sequence))
+    for name, value in named:
+        header = headers.get(f"datong_{name}")
+        if header is not None and header != str(value).encode():
+            raise RecordUnreadable(f"the header datong_{name} differs from the record")
+
+
+def _origin(message: Message, why: str) -> dict[str, str | int]:
+    """Say where unreadable bytes came from, and which: enough to find and compare them."""
+    return {
+        "detail": why[:500].encode("utf-8", "replace").decode(),
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "digest": sha256(message.value or b"").hexdigest(),
+    }

@@ -1,0 +1,1 @@
+"""Pure rules of the log: trees, tiles, notes, sequences, records, commits. No I/O."""

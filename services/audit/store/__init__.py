@@ -1,0 +1,1 @@
+"""Where the log and its index lie: objects, keys, the outside checkpoint, PostgreSQL."""
