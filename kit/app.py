@@ -1,8 +1,7 @@
 """The FastAPI factory of the services: problems, strict JSON, `Datong-After`, offline docs."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -12,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -226,35 +225,3 @@ def _pointer(location: Sequence[str | int]) -> str:
     """Return a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
     parts = location[1:] if location and location[0] == "body" else location
     return "".join("/" + str(p).replace("~", "~0").replace("/", "~1") for p in parts)
-
-
-Ready = Callable[[], Awaitable[bool]]
-
-
-def health_app(ready: Ready) -> Callable[..., Awaitable[None]]:
-    """Return the plain ASGI application for probes: `/health/live`, `/health/ready`, `/metrics`."""
-
-    async def app(scope: Mapping[str, Any], _receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        status, body, media = 404, b"not found\n", b"text/plain"
-        if scope["path"] == "/health/live":
-            status, body = 200, b"live\n"
-        elif scope["path"] == "/health/ready":
-            good = await _is_ready(ready)
-            status, body = (200, b"ready\n") if good else (503, b"not ready\n")
-        elif scope["path"] == "/metrics":
-            status, body, media = 200, generate_latest(), CONTENT_TYPE_LATEST.encode()
-        headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    return app
-
-
-async def _is_ready(ready: Ready) -> bool:
-    try:
-        return await asyncio.wait_for(ready(), 2)
-    except Exception as error:  # noqa: BLE001 - whatever fails, the answer is "not ready"
-        log.info("not ready", error=repr(error))
-        return False

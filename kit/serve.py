@@ -11,7 +11,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kit import tls
-from kit.app import Ready, health_app
+from kit.health import Ready, health_app
 from kit.logging import get_logger
 from kit.settings import PartSettings, host_and_port
 
