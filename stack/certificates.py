@@ -91,7 +91,7 @@ class _Authority:
             if lasts and isinstance(key, ec.EllipticCurvePrivateKey):
                 return cls(key, certificate, now)
         made = cls._new(now)
-        write_secret(key_file, _pem(made._key))
+        write_secret(key_file, _pem(made._key))  # noqa: SLF001 - its own class
         certificate_file.write_bytes(made.certificate.public_bytes(serialization.Encoding.PEM))
         return made
 

@@ -98,6 +98,11 @@ class Process:
         _kill_group(self._popen.pid)
         self._popen.wait()
 
+    def wait(self) -> None:
+        """Block until the process has ended and was collected."""
+        if self._popen is not None:
+            self._popen.wait()
+
     def stop(self, seconds: float = 10.0) -> None:
         """Tell it to end; kill what is left of its group after `seconds`."""
         self.tell_to_stop()

@@ -1,0 +1,199 @@
+"""The supervisor with small stand-in parts, a real PostgreSQL and a real Kafka."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
+
+from kit.topics import TOPICS
+from stack.folders import CHECKOUT
+from stack.process import StartFailed
+from stack.settings import StackSettings, inherited_environment
+from stack.supervisor import Programs, Stack
+from stack.supervisor.state import AlreadyRunning, read_state
+from tests.support.processes import wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # the stack's tests share it
+
+SAMPLE = "tests.integration.stack.sample"
+PROGRAMS = Programs(
+    services={"identity": (SAMPLE, ("api", "relay")), "audit": (SAMPLE, ("api", "write"))},
+    gateway=SAMPLE,
+)
+
+
+def a_stack(directory: Path, **values: object) -> Stack:
+    return Stack(directory, **{"programs": PROGRAMS, "settings": StackSettings()} | values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def directory(session_directory: Path) -> Path:
+    return session_directory / f"stack-{secrets.token_hex(3)}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(session_directory: Path) -> AsyncIterator[Stack]:
+    directory = session_directory / "stack"
+    async with a_stack(directory, overrides={"audit-write": {"DATONG_SAMPLE": "yes"}}) as started:
+        yield started
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def get(address: str) -> bytes:
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /health/ready HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_everything_is_ready_prepared_and_written_down(stack: Stack) -> None:
+    state = read_state(stack.directory)
+    assert state is not None
+    assert set(state["processes"]) == {
+        *("postgres", "kafka", "identity-api", "identity-relay", "audit-api", "audit-write"),
+        *("gateway-slot-0", "gateway-slot-1"),
+    }
+    assert {each["condition"] for each in state["processes"].values()} == {"ready"}
+    assert state["gateway_url"] == stack.gateway_url
+    assert (await get(stack.health("audit-write"))).endswith(b"yes")
+    assert (await get(stack.health("audit-api"))).endswith(b"\r\n\r\n")
+
+    connection = await asyncpg.connect(stack.database_url("identity"))
+    assert await connection.fetchval("SELECT current_user") == "datong_identity"
+    await connection.close()
+    foreign = stack.database_url("identity").removesuffix("identity") + "audit"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await asyncpg.connect(foreign)
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka)
+    await admin.start()
+    assert set(TOPICS) <= set(await admin.list_topics())
+    await admin.close()
+
+    for code in await stack.bootstrap():
+        assert code.read_text() == "code\n"
+    for name in ("secrets/identity.url", "tls/ca.key", "tls/gateway.key", "postgres.password"):
+        assert (stack.directory / name).stat().st_mode & 0o077 == 0
+    assert stack.memory()["gateway-slot-0"] > 1_000_000
+
+
+async def test_a_second_supervisor_of_the_same_folder_is_refused(stack: Stack) -> None:
+    with pytest.raises(AlreadyRunning, match="already running"):
+        async with a_stack(stack.directory):
+            pass
+
+    assert read_state(stack.directory)["processes"]["kafka"]["condition"] == "ready"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("process", ["identity-relay", "gateway-slot-1", "postgres", "kafka"])
+async def test_what_is_killed_comes_back(stack: Stack, process: str) -> None:
+    before = stack.pid(process)
+
+    stack.kill(process)
+    await wait_until(lambda: not alive(before))
+    await stack.wait_ready(process)
+
+    assert stack.pid(process) != before
+    assert stack.state()["processes"][process]["restarts"] >= 1
+
+
+async def test_what_was_stopped_stays_away_until_it_is_started(stack: Stack) -> None:
+    before = stack.pid("audit-api")
+
+    await stack.stop_process("audit-api")
+    assert not alive(before)
+    assert stack.state()["processes"]["audit-api"]["condition"] == "stopped"
+    await stack.start_process("audit-api")
+
+    assert stack.pid("audit-api") != before
+
+
+async def test_a_paused_process_stands_still_beside_its_replacement(stack: Stack) -> None:
+    stack.pause("identity-relay")
+    await stack.add_process("identity-relay-again", like="identity-relay")
+    await stack.wait_ready("identity-relay-again")
+    assert psutil.Process(stack.pid("identity-relay")).status() == psutil.STATUS_STOPPED
+
+    stack.resume("identity-relay")
+    await stack.wait_ready("identity-relay")
+
+
+async def test_a_part_that_keeps_ending_fails_the_start_with_its_own_words(
+    directory: Path,
+) -> None:
+    stack = a_stack(directory, overrides={"audit-api": {"DATONG_SAMPLE_ENDS": "1"}})
+
+    with pytest.raises(StartFailed, match="told to end"):
+        async with stack:
+            pass
+
+    assert not any(alive(each.pid) for each in stack.watched.values() if each.process)
+
+
+async def test_servers_of_ones_own_are_used(
+    directory: Path, postgres_server: object, kafka_server: str, create_database: object
+) -> None:
+    url_file = directory / "own.url"
+    directory.mkdir()
+    url_file.write_text(postgres_server.url())  # type: ignore[attr-defined]
+    settings = StackSettings(postgres_url_file=url_file, kafka=kafka_server)
+
+    async with a_stack(directory, settings=settings) as stack:
+        assert "postgres" not in stack.watched
+        assert "kafka" not in stack.watched
+        assert stack.kafka == kafka_server
+        connection = await asyncpg.connect(stack.database_url("audit"))
+        await connection.close()
+
+
+SUPERVISOR = """
+import asyncio, pathlib, sys
+from tests.integration.stack.test_supervisor import a_stack
+async def main():
+    async with a_stack(pathlib.Path(sys.argv[1])):
+        print("ready", flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_no_process_outlives_its_supervisor(directory: Path, number: signal.Signals) -> None:
+    supervisor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SUPERVISOR, str(directory)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=CHECKOUT,
+        env=inherited_environment(),
+    )
+    assert supervisor.stdout is not None
+    assert await supervisor.stdout.readline() == b"ready\n"
+    state = read_state(directory)
+    assert state is not None
+    pids = [each["pid"] for each in state["processes"].values()]
+    pids += [child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)]
+    assert all(alive(pid) for pid in pids)
+
+    os.kill(supervisor.pid, number)
+    await supervisor.wait()
+
+    await wait_until(lambda: not any(alive(pid) for pid in pids), what="all processes ended")
+    async with a_stack(directory):  # and what they left is no obstacle
+        pass
