@@ -161,9 +161,7 @@ class Evidence:
         """Return a new record id (UUIDv7)."""
         return uuid7()
 
-    def append(
-        self, fields: dict[str, Any], release: Release, failed: Failed, salt: bytes = b""
-    ) -> None:
+    def append(self, fields: dict[str, Any], salt: bytes, release: Release, failed: Failed) -> None:
         """Number a record, queue it, and call `release` on the loop once it is durable.
 
         Exactly one of `release` and `failed` is called, always later and never from here.
@@ -173,9 +171,10 @@ class Evidence:
             fields: members of the record without `instance`, `epoch`, `sequence` and `at`, which
                 are set here; `type` is `call` and `record` a new id unless given. Members that
                 are None are left out. The mapping is changed.
+            salt: the 32 random bytes with which the digests of this record were made; empty when
+                it has none.
             failed: takes `SpoolFull` or `EvidenceUnavailable` when the record is not durable and
                 will not be; nothing may be released then.
-            salt: the 32 random bytes with which the digests of this record were made, if any.
         """
         if self._refused is not None or self._used >= self._limit:
             self._refuse(failed)
@@ -217,6 +216,16 @@ class Evidence:
         return self._used >= self._soft_limit
 
     @property
+    def accepts(self) -> bool:
+        """Tell whether a data call may begin: records can be written, and there is room."""
+        return self._refused is None and self._used < self._soft_limit
+
+    @property
+    def accepts_control(self) -> bool:
+        """Tell whether a call of the control plane may begin: it may use the last eighth too."""
+        return self._refused is None and self._used < self._limit
+
+    @property
     def used_bytes(self) -> int:
         """Return the bytes that the slot's spool takes."""
         return self._used
@@ -251,19 +260,20 @@ class Evidence:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.append(
             fields,
+            b"",
             lambda: None if done.done() else done.set_result(None),
             lambda error: None if done.done() else done.set_exception(error),
         )
         return done
 
     def _beat(self) -> None:
-        self.append({"type": "beat"}, _nothing, _log_failure)
+        self.append({"type": "beat"}, b"", _nothing, _log_failure)
 
     def _summarise(self) -> None:
         if self._refusals:
             counts = dict(self._refusals)
             self._refusals.clear()
-            self.append({"type": "refusals", "counts": counts}, _nothing, _log_failure)
+            self.append({"type": "refusals", "counts": counts}, b"", _nothing, _log_failure)
 
     def _every(self, seconds: float, action: Callable[[], None]) -> None:
         """Run `action` every `seconds` until `stop`."""
