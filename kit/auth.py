@@ -15,7 +15,15 @@ from kit.clock import Clock
 from kit.directory import Agency, Directory, Holder
 from kit.errors import DomainError, Kind
 from kit.problems import NotThroughGateway, RoleMissing
-from kit.tokens import Claims, TokenRefused, Verifier, VerifyingKey, require_bound, thumbprint
+from kit.tokens import (
+    Claims,
+    TokenRefused,
+    VerifiedTokens,
+    Verifier,
+    VerifyingKey,
+    require_bound,
+    thumbprint,
+)
 
 GATEWAY: Final = "gateway"
 ROLES: Final = (
@@ -209,7 +217,7 @@ class Access:
         peers: frozenset[str] = frozenset({GATEWAY}),
     ) -> None:
         self._identities = identities
-        self._verifier = verifier
+        self._tokens = VerifiedTokens(verifier)
         self._clock = clock
         self._peers = peers
 
@@ -259,7 +267,7 @@ class Access:
             raise TokenMissing("Send the access token in the Authorization header.")
         keys = await self._identities.token_keys()
         try:
-            return self._verifier.verify(token, keys, int(self._clock.now().timestamp()))
+            return self._tokens.verify(token, keys, int(self._clock.now().timestamp()))
         except TokenRefused as error:
             raise TokenInvalid(str(error)) from error
 

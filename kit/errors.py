@@ -4,7 +4,7 @@
 kind to decide between retrying (`UNAVAILABLE`) and parking (everything else).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar
 
@@ -33,6 +33,7 @@ class DomainError(Exception):
         detail: one sentence for the caller: no secrets, SQL or personal data.
         pointer: RFC 6901 pointer to the member of the request body that is wrong.
         facts: the facts that decided, for programs.
+        errors: pointer and sentence of each wrong member, when there can be several.
     """
 
     kind: ClassVar[Kind]
@@ -44,8 +45,10 @@ class DomainError(Exception):
         *,
         pointer: str | None = None,
         facts: Mapping[str, FactValue] | None = None,
+        errors: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.pointer = pointer
+        self.errors = tuple(errors) or (() if pointer is None else ((pointer, detail),))
         self.facts: dict[str, FactValue] = dict(facts or {})

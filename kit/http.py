@@ -121,6 +121,10 @@ def decode_cursor(cursor: str, shape: Sequence[type]) -> list[str | int]:
         value = strict_loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), max_bytes=500)
     except (NotStrictJson, ValueError, binascii.Error) as error:
         raise CursorInvalid("The cursor is not one that this list gave out.") from error
-    if not isinstance(value, list) or [type(member) for member in value] != list(shape):
+    if (
+        not isinstance(value, list)
+        or [type(member) for member in value] != list(shape)
+        or encode_cursor(value) != cursor  # the decoder passes over what is not base64
+    ):
         raise CursorInvalid("The cursor is not one that this list gave out.")
     return value

@@ -72,7 +72,7 @@ def document(
 
 def of_error(error: DomainError, call: str | None = None) -> tuple[int, bytes]:
     """Return status and problem document of an expected refusal."""
-    errors = () if error.pointer is None else ({"pointer": error.pointer, "detail": error.detail},)
+    errors = [{"pointer": pointer, "detail": detail} for pointer, detail in error.errors]
     body = document(error.code, error.detail, facts=error.facts, errors=errors, call=call)
     return registry()[error.code].status, body
 

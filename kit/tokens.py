@@ -7,6 +7,7 @@ pass is refused before it sees the token.
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -42,6 +43,7 @@ class Claims:
         token: the token's own id (`jti`).
         issued_at, expires_at: seconds since 1970, UTC.
         thumbprint: `x5t#S256` of the certificate that the token is bound to.
+        kid: the key that signed it.
     """
 
     subject: str
@@ -49,6 +51,7 @@ class Claims:
     issued_at: int
     expires_at: int
     thumbprint: str
+    kid: str
 
 
 def base64url(data: bytes) -> str:
@@ -171,7 +174,16 @@ class Verifier:
         payload = _json_part(parts[1], "payload")
         signature = _decode(parts[2], "signature")
         _require_signature(key, f"{parts[0]}.{parts[1]}".encode(), signature)
-        return self._claims(payload, now)
+        return self._claims(payload, now, key.kid)
+
+    def require_running(self, claims: Claims, now: int) -> None:
+        """Check that a token that was verified before has not expired since.
+
+        Raises:
+            TokenRefused: it has.
+        """
+        if claims.expires_at <= now - self.leeway:
+            raise TokenRefused("The token has expired.")
 
     @staticmethod
     def _key(header: Mapping[str, Any], keys: Mapping[str, VerifyingKey]) -> VerifyingKey:
@@ -188,7 +200,7 @@ class Verifier:
             raise TokenRefused("The token is signed with a key that the platform does not use.")
         return key
 
-    def _claims(self, payload: Mapping[str, Any], now: int) -> Claims:
+    def _claims(self, payload: Mapping[str, Any], now: int, kid: str) -> Claims:
         if payload.get("iss") != self.issuer:
             raise TokenRefused("The token was issued by somebody else.")
         if payload.get("aud") != self.audience:
@@ -205,7 +217,43 @@ class Verifier:
         bound = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
         if not isinstance(bound, str) or not bound:
             raise TokenRefused("The token is not bound to a certificate.")
-        return Claims(_text(payload, "sub"), _text(payload, "jti"), issued, expires, bound)
+        return Claims(_text(payload, "sub"), _text(payload, "jti"), issued, expires, bound, kid)
+
+
+class VerifiedTokens:
+    """Tokens that a verifier accepted before, least recently used forgotten first.
+
+    A signature costs more than all else of a small call, and a caller sends one token for ten
+    minutes. What may change since is checked each time: the time, and whether the key is still
+    in use. The binding to a certificate is checked by `require_bound`, as ever.
+
+    Args:
+        verifier: accepts tokens seen for the first time; refused ones are not kept.
+        size: greatest number of tokens kept.
+    """
+
+    def __init__(self, verifier: Verifier, size: int = 10_000) -> None:
+        self._verifier = verifier
+        self._size = size
+        self._kept: OrderedDict[str, Claims] = OrderedDict()
+
+    def verify(self, token: str, keys: Mapping[str, VerifyingKey], now: int) -> Claims:
+        """Return the claims of `token`; see `Verifier.verify`.
+
+        Raises:
+            TokenRefused: as there.
+        """
+        claims = self._kept.get(token)
+        if claims is not None and claims.kid in keys:
+            self._verifier.require_running(claims, now)
+            self._kept.move_to_end(token)
+            return claims
+        self._kept.pop(token, None)
+        claims = self._verifier.verify(token, keys, now)
+        self._kept[token] = claims
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return claims
 
 
 def require_bound(claims: Claims, presented: str) -> None:
