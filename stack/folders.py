@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,5 +27,32 @@ def folder_of_root(directory: Path) -> Path:
     Only used by root, when the checkout lies where that user cannot go. Only root can write to
     `/var/lib`, so nobody else can have put anything there.
     """
-    digest = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
-    return Path("/var/lib/datong") / digest
+    return _outside() / _digest(directory)
+
+
+def remove_platform(directory: Path) -> None:
+    """Delete all data of one platform, wherever it lies; it must be stopped."""
+    shutil.rmtree(directory, ignore_errors=True)
+    _remove_outside(folder_of_root(directory))
+
+
+def remove_all() -> None:
+    """Delete everything that the stack ever made for this checkout, downloads included."""
+    shutil.rmtree(DATONG, ignore_errors=True)
+    _remove_outside(_outside())
+
+
+def _remove_outside(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+        for parent in (_outside(), _outside().parent):
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _outside() -> Path:
+    return Path("/var/lib/datong") / _digest(CHECKOUT)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:12]

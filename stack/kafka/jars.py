@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,8 +22,11 @@ class JarsMissing(Exception):
     """A jar could not be fetched, or was not the locked one. The message is for a person."""
 
 
-def prepare_jars() -> Path:
+def prepare_jars(progress: Callable[[int, int], None] = lambda done, of: None) -> Path:
     """Return the folder with all jars; fetch them the first time (45 MB).
+
+    Args:
+        progress: told how many jars of how many are there, while fetching.
 
     Raises:
         JarsMissing: no network, or a jar with another SHA-256 than locked.
@@ -33,15 +37,19 @@ def prepare_jars() -> Path:
     if not complete.exists():
         with prepared_once("kafka"):
             if not complete.exists():
-                _fetch(tomllib.loads(lock.decode())["dependencies"], folder / "jars")
+                _fetch(tomllib.loads(lock.decode())["dependencies"], folder / "jars", progress)
                 complete.touch()
     return folder
 
 
-def _fetch(dependencies: list[dict[str, str]], jars: Path) -> None:
+def _fetch(
+    dependencies: list[dict[str, str]], jars: Path, progress: Callable[[int, int], None]
+) -> None:
     jars.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda each: _fetch_one(each, jars), dependencies))
+        fetched = pool.map(lambda each: _fetch_one(each, jars), dependencies)
+        for count, _ in enumerate(fetched, start=1):
+            progress(count, len(dependencies))
 
 
 def _fetch_one(dependency: dict[str, str], jars: Path) -> None:

@@ -43,7 +43,7 @@ class Stack:
         overrides: extra environment by process name, by part, or `*`.
         settings: servers of one's own and fixed ports; by default read from the environment.
         programs: what to run; tests of the supervisor give small ones.
-        on_change: called after each change of what `state` tells.
+        first_codes: run `bootstrap` during the first start of this folder.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Stack:
         overrides: Mapping[str, Mapping[str, str]] | None = None,
         settings: StackSettings | None = None,
         programs: Programs = PROGRAMS,
-        on_change: Callable[[], None] = lambda: None,
+        first_codes: bool = False,
     ) -> None:
         self.directory = directory.resolve()
         self.settings = settings or StackSettings()
@@ -65,7 +65,8 @@ class Stack:
         self._programs = programs
         self._gateways = gateways
         self._overrides = overrides or {}
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None  # called when `state` has changed
+        self._first_codes = first_codes
         self._addresses: dict[str, str] = {}
         self._places: Places | None = None
         self._held = contextlib.ExitStack()
@@ -176,6 +177,8 @@ class Stack:
             *(self._run_service(part, "migrate") for part in self._programs.services)
         )
         await self._start_processes()
+        if self._first_codes and not self._code_files()[0].exists():
+            await self.bootstrap()
         self.seconds_to_start = round(time.monotonic() - began, 1)
         self._tell("running")
 
@@ -255,12 +258,16 @@ class Stack:
         Raises:
             StartFailed: identity refused, for example because a person exists already.
         """
-        codes = self.directory / "codes"
-        codes.mkdir(mode=0o700, exist_ok=True)
-        await self._run_service("identity", "bootstrap", "--directory", str(codes))
-        return codes / "platform-operator.code", codes / "security-officer.code"
+        files = self._code_files()
+        files[0].parent.mkdir(mode=0o700, exist_ok=True)
+        await self._run_service("identity", "bootstrap", "--directory", str(files[0].parent))
+        return files
 
     # Inside
+
+    def _code_files(self) -> tuple[Path, Path]:
+        codes = self.directory / "codes"
+        return codes / "platform-operator.code", codes / "security-officer.code"
 
     async def _start_servers(self) -> tuple[str, str]:
         """Start PostgreSQL and Kafka unless there are others; return the two addresses."""
@@ -379,7 +386,7 @@ class Stack:
         self.step = step
         if self._holding:
             write_state(self.directory, self.state())
-        self._on_change()
+        self.on_change()
 
     def _address(self, name: str) -> str:
         if name not in self._addresses:

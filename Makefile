@@ -1,0 +1,47 @@
+# Everything happens inside the checkout: .venv/ and .datong/. See docs/runbooks/local.md.
+PYTHON ?= python3
+RUN := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up status logs down clean demo test check faults bench-gateway
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+
+setup: ## Install all that is needed inside the checkout (a second run needs no network)
+	@$(PYTHON) stack/setup.py
+
+up: setup ## Start the whole platform; returns when it is ready
+	@$(RUN) -m stack up $(ARGS)
+
+status: setup ## Show what runs, whether it is ready, its addresses and memory
+	@$(RUN) -m stack status $(ARGS)
+
+logs: setup ## Show the last lines of the logs (ARGS="gateway-slot-0 --lines 100")
+	@$(RUN) -m stack logs $(ARGS)
+
+down: setup ## Stop the platform; its data stays
+	@$(RUN) -m stack down $(ARGS)
+
+clean: setup ## Stop the platform and delete its data (ARGS=--all: downloads too)
+	@$(RUN) -m stack clean $(ARGS)
+
+demo: setup ## Run the story of a first call on a platform of its own
+	@$(RUN) -m stack.demo $(ARGS)
+
+test: check ## Check the code and run every test
+	@$(RUN) -m pytest $(ARGS)
+
+check: setup ## Check format, lint, types and import rules
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+faults: setup ## Run the fault and attack tests in their long form
+	@$(RUN) -m pytest tests/faults --long $(ARGS)
+
+bench-gateway: ## Measure the gateway against Envoy on this machine
+	@$(PYTHON) stack/setup.py --bench
+	@$(RUN) -m bench.gateway $(ARGS)
