@@ -18,7 +18,7 @@ from typing import Any
 
 from stack import screen
 from stack.folders import CHECKOUT, DATONG, remove_all, remove_platform
-from stack.kafka import JarsMissing, prepare_jars
+from stack.jars import JarsMissing, prepare_jars
 from stack.process import StartFailed
 from stack.supervisor import Stack
 from stack.supervisor.state import AlreadyRunning, is_held, read_state, reap, sole_supervisor

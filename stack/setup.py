@@ -38,6 +38,11 @@ def main(arguments: list[str]) -> int:
     except Missing as missing:
         sys.stderr.write(str(missing) + "\n")
         return 1
+    sys.path.insert(0, str(CHECKOUT))
+    from stack.jars import are_prepared
+
+    if are_prepared():
+        return 0
     return subprocess.call([str(PYTHON), "-m", "stack", "prepare"], cwd=CHECKOUT)  # noqa: S603
 
 

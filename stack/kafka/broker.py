@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from stack.folders import prepared_once
-from stack.kafka.jars import prepare_jars
+from stack.jars import prepare_jars
 from stack.ports import free_port
 from stack.process import Process, StartFailed
 from stack.settings import inherited_environment

@@ -1,7 +1,8 @@
 """Kafka's jars, exactly those of `jgo.lock.toml`, in the checkout's cache.
 
 The lock decides: every jar is fetched under its locked version and must have its locked SHA-256.
-`jgo lock` in this folder renews the lock from `jgo.toml`.
+`jgo lock` in `stack/kafka` renews the lock from `jgo.toml`. At import only the standard library is
+needed: set-up asks `are_prepared` before anything is installed.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from stack.folders import CACHE, prepared_once
 
-LOCK_FILE = Path(__file__).with_name("jgo.lock.toml")
+LOCK_FILE = Path(__file__).parent / "kafka" / "jgo.lock.toml"
 TRIES = 3
 
 
@@ -31,15 +32,23 @@ def prepare_jars(progress: Callable[[int, int], None] = lambda done, of: None) -
     Raises:
         JarsMissing: no network, or a jar with another SHA-256 than locked.
     """
-    lock = LOCK_FILE.read_bytes()
-    folder = CACHE / f"kafka-{hashlib.sha256(lock).hexdigest()[:12]}"
-    complete = folder / "complete"
-    if not complete.exists():
+    folder = _folder()
+    if not are_prepared():
         with prepared_once("kafka"):
-            if not complete.exists():
-                _fetch(tomllib.loads(lock.decode())["dependencies"], folder / "jars", progress)
-                complete.touch()
+            if not are_prepared():
+                locked = tomllib.loads(LOCK_FILE.read_text(encoding="utf-8"))["dependencies"]
+                _fetch(locked, folder / "jars", progress)
+                (folder / "complete").touch()
     return folder
+
+
+def are_prepared() -> bool:
+    """Whether all jars of the lock are there; asks no network."""
+    return (_folder() / "complete").exists()
+
+
+def _folder() -> Path:
+    return CACHE / f"kafka-{hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()[:12]}"
 
 
 def _fetch(
