@@ -5,7 +5,7 @@ plain CPU work without a database and without awaiting, but for the rare look in
 an old number comes again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -14,6 +14,7 @@ import orjson
 
 from kit.canonical import NotStrictJson, canonical, strict_loads
 from kit.clock import Clock, rfc3339
+from kit.feed import Received
 from kit.ids import uuid7
 from services.audit.domain.epochs import DIGEST_BYTES, Arrival, Epoch, Key, Ledger
 from services.audit.domain.records import (
@@ -34,17 +35,6 @@ ALARM_KEY: Final = (ALARM_INSTANCE, ALARM_EPOCH)
 
 LoadDigests = Callable[[Epoch, int], Iterable[tuple[int, bytes]]]
 """From an epoch and a number to (number, leaf hash) of the log's records down to that number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the bus."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -89,7 +79,7 @@ class Intake:
     repeated: set[Key] = field(default_factory=set)
     alarms: int = 0
 
-    def take(self, messages: Iterable[Message]) -> None:
+    def take(self, messages: Iterable[Received]) -> None:
         """Take messages in, in the order given."""
         for message in messages:
             if message.topic == CALLS:
@@ -113,12 +103,12 @@ class Intake:
         self.records, self.leaves, self.salts = [], [], []
         return batch
 
-    def take_repeated(self) -> list[Epoch]:
-        """Return copies of the epochs of which duplicates arrived since the last call."""
-        repeated, self.repeated = sorted(self.repeated), set()
-        return [self.ledger.epochs[key].copy() for key in repeated]
+    def take_repeated(self) -> set[Key]:
+        """Return the epochs of which duplicates arrived since the last call."""
+        repeated, self.repeated = self.repeated, set()
+        return repeated
 
-    def _take_call(self, message: Message) -> None:
+    def _take_call(self, message: Received) -> None:
         """Take a record from a gateway; its bytes are the message's value."""
         value = message.value or b""
         headers = dict(message.headers)
@@ -136,7 +126,7 @@ class Intake:
         if len(salt) == SALT_BYTES:
             self.salts.append((found.record, salt))
 
-    def _take_fact(self, message: Message) -> None:
+    def _take_fact(self, message: Received) -> None:
         """Take a fact event: its record is made here, always the same from the same event."""
         value = message.value or b""
         try:
@@ -224,14 +214,15 @@ def _require_gateway(found: Heading, headers: Mapping[str, bytes]) -> None:
     """
     if found.epoch.isdecimal():
         raise RecordUnreadable("a decimal epoch belongs to facts")
-    named = (("instance", found.instance), ("epoch", found.epoch), ("sequence", found.sequence))
-    for name, value in named:
-        header = headers.get(f"datong_{name}")
-        if header is not None and header != str(value).encode():
-            raise RecordUnreadable(f"the header datong_{name} differs from the record")
+    if not (
+        headers.get("datong_instance") in (None, found.instance.encode())
+        and headers.get("datong_epoch") in (None, found.epoch.encode())
+        and headers.get("datong_sequence") in (None, b"%d" % found.sequence)
+    ):
+        raise RecordUnreadable("the headers name another record than the value")
 
 
-def _origin(message: Message, why: str) -> dict[str, str | int]:
+def _origin(message: Received, why: str) -> dict[str, str | int]:
     """Say where unreadable bytes came from, and which: enough to find and compare them."""
     return {
         "detail": why[:500].encode("utf-8", "replace").decode(),

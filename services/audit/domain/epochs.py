@@ -13,7 +13,7 @@ from typing import Any, Final
 DIGEST_BYTES: Final = 16
 """Bytes of a leaf hash that are remembered to recognise other bytes under a known number."""
 
-WINDOW: Final = 32_768
+WINDOW: Final = 65_536
 """Numbers per epoch whose digests are remembered; older ones are looked up in the log."""
 
 MAX_OLDER: Final = 500_000
