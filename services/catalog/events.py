@@ -1,0 +1,64 @@
+"""Events that the catalogue publishes; mirrored in `contracts/events/catalog.*.v1.schema.json`."""
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from kit.events import Fact, State
+from services.catalog.domain import Actor, Entry, Version
+
+ENTRY: Final = "catalog.entry.v1"
+CHANGE: Final = "catalog.change.v1"
+
+CREATED: Final = "catalog.entry-created.v1"
+DRAFT_REPLACED: Final = "catalog.draft-replaced.v1"
+DRAFT_BEGUN: Final = "catalog.draft-begun.v1"
+SUBMITTED: Final = "catalog.entry-submitted.v1"
+PUBLISHED: Final = "catalog.entry-published.v1"
+REJECTED: Final = "catalog.entry-rejected.v1"
+WITHDRAWN: Final = "catalog.entry-withdrawn.v1"
+
+
+def subject(entry: Entry) -> str:
+    """Return `entry/<id>`, under which the bus knows the entry."""
+    return f"entry/{entry.id}"
+
+
+def state(entry: Entry) -> State | None:
+    """Return how the entry is now, for everybody; None when nothing of it was published."""
+    version = entry.public
+    if version is None:
+        return None
+    content = version.content
+    data = {
+        "id": entry.id,
+        "version": version.number,
+        "name": content.name,
+        "agency": entry.agency,
+        "share_class": content.share_class.value,
+        "legal_basis": None if content.legal_basis is None else asdict(content.legal_basis),
+        "state": version.state.value,
+        "resource": entry.resource,
+        "items": [asdict(item) for item in content.items],
+        "modes": [mode.value for mode in content.modes],
+        "update_frequency": content.update_frequency.value,
+        "critical": ["share_class", "state", "items"],
+    }
+    return State(ENTRY, subject(entry), entry.revision, data)
+
+
+def fact(kind: str, entry: Entry, version: Version, actor: Actor) -> Fact:
+    """Return the fact that `actor` did what `kind` names to `version` of the entry."""
+    content = version.content
+    data: dict[str, Any] = {
+        "entry": entry.id,
+        "version": version.number,
+        "agency": entry.agency,
+        "resource": entry.resource,
+        "name": content.name,
+        "share_class": content.share_class.value,
+    }
+    if content.legal_basis is not None:
+        data["legal_basis"] = asdict(content.legal_basis)
+    if kind in (REJECTED, WITHDRAWN):
+        data["reason"] = version.reason
+    return Fact(CHANGE, kind, subject(entry), data, actor.subject, actor.call)

@@ -1,0 +1,255 @@
+"""Wire shapes of the catalogue. Bodies are strict: no coercion, no unknown members."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from kit.clock import rfc3339
+from kit.ids import PLAIN_ID
+from services.catalog.domain import (
+    MAX_ITEMS,
+    BasisKind,
+    Content,
+    DataFormat,
+    DataGrade,
+    Entry,
+    Item,
+    ItemType,
+    LegalBasis,
+    Mode,
+    ShareClass,
+    UpdateFrequency,
+    Version,
+    VersionState,
+)
+
+LINE = r"^[^\x00-\x1f\x7f]*$"
+"""Text without control characters, which PostgreSQL and people would stumble over."""
+
+PARAGRAPHS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+"""The same, with line feeds."""
+
+Short = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE)]
+Long = Annotated[str, Field(min_length=1, max_length=2000, pattern=PARAGRAPHS)]
+Resource = Annotated[
+    str, Field(pattern=PLAIN_ID, description="Id of the resource, chosen by the owner, unique")
+]
+Instant = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ItemShape(_Body):
+    """One field of a resource."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    title: Short
+    type: ItemType
+    required: Annotated[bool, Field(strict=True, description="Every row has a value")] = False
+    key: Annotated[bool, Field(strict=True, description="Part of the key of a row")] = False
+    filterable: Annotated[bool, Field(strict=True, description="Queries may filter by it")] = False
+
+
+class LegalBasisShape(_Body):
+    """What excludes the resource from sharing (Decree 809, article 14)."""
+
+    kind: BasisKind
+    title: Short
+    article: Short
+
+
+class EntryContent(_Body):
+    """What a version of an entry says: the elements of Decree 809, article 13."""
+
+    resource: Resource
+    name: Short
+    summary: Long
+    items: Annotated[list[ItemShape], Field(min_length=1, max_length=MAX_ITEMS)]
+    data_format: DataFormat
+    update_frequency: UpdateFrequency
+    share_class: ShareClass
+    legal_basis: LegalBasisShape | None = None
+    share_conditions: Annotated[
+        Long | None, Field(description="Scope and purposes; with class conditional only")
+    ] = None
+    modes: Annotated[list[Mode], Field(max_length=len(Mode))]
+    use_conditions: Annotated[Long, Field(description="How recipients may use the data")]
+    data_grade: DataGrade
+    line: Short | None = None
+    area: Short | None = None
+
+    def to_content(self) -> Content:
+        """Return the content, without the resource, which belongs to the entry."""
+        basis = self.legal_basis
+        return Content(
+            name=self.name,
+            summary=self.summary,
+            items=tuple(
+                Item(i.name, i.title, i.type, i.required, i.key, i.filterable) for i in self.items
+            ),
+            data_format=self.data_format,
+            update_frequency=self.update_frequency,
+            share_class=self.share_class,
+            legal_basis=None
+            if basis is None
+            else LegalBasis(basis.kind, basis.title, basis.article),
+            share_conditions=self.share_conditions,
+            modes=tuple(self.modes),
+            use_conditions=self.use_conditions,
+            data_grade=self.data_grade,
+            line=self.line,
+            area=self.area,
+        )
+
+
+class Reason(_Body):
+    """Why: for the people concerned and for the log."""
+
+    reason: Long
+
+
+class EntryVersion(EntryContent):
+    """One version of an entry. Who wrote and decided is told to its own agency only."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: int
+    state: VersionState
+    written_at: Instant
+    submitted_by: str | None
+    submitted_at: Instant | None
+    decided_by: str | None
+    decided_at: Instant | None
+    published_at: Instant | None
+    withdrawn_at: Instant | None
+    reason: Annotated[
+        str | None, Field(description="Why it was rejected (own agency only) or withdrawn")
+    ]
+
+    @classmethod
+    def of(cls, entry: Entry, version: Version, *, own: bool) -> "EntryVersion":
+        """Return `version` as its own agency (`own`) or another one may see it."""
+        content = version.content
+        basis = content.legal_basis
+        return cls(
+            resource=entry.resource,
+            name=content.name,
+            summary=content.summary,
+            items=[
+                ItemShape(
+                    name=i.name,
+                    title=i.title,
+                    type=i.type,
+                    required=i.required,
+                    key=i.key,
+                    filterable=i.filterable,
+                )
+                for i in content.items
+            ],
+            data_format=content.data_format,
+            update_frequency=content.update_frequency,
+            share_class=content.share_class,
+            legal_basis=None
+            if basis is None
+            else LegalBasisShape(kind=basis.kind, title=basis.title, article=basis.article),
+            share_conditions=content.share_conditions,
+            modes=list(content.modes),
+            use_conditions=content.use_conditions,
+            data_grade=content.data_grade,
+            line=content.line,
+            area=content.area,
+            version=version.number,
+            state=version.state,
+            written_at=version.written_at,
+            submitted_by=version.submitted_by if own else None,
+            submitted_at=version.submitted_at,
+            decided_by=version.decided_by if own else None,
+            decided_at=version.decided_at,
+            published_at=version.published_at,
+            withdrawn_at=version.withdrawn_at,
+            reason=version.reason if own or version.withdrawn_at is not None else None,
+        )
+
+
+class EntryShape(BaseModel):
+    """An entry: the version that everybody sees, and the one in work for its own agency.
+
+    `state` is that of `published`, or of `draft` while nothing was published.
+    """
+
+    id: str
+    agency: str
+    resource: str
+    state: VersionState
+    revision: Annotated[int, Field(description="Rises with each change; the ETag")]
+    created_at: Instant
+    published: Annotated[
+        EntryVersion | None, Field(description="The published version, or the withdrawn one")
+    ]
+    draft: Annotated[
+        EntryVersion | None, Field(description="The version in work: draft or submitted")
+    ]
+
+    @classmethod
+    def of(cls, entry: Entry, agency: str) -> "EntryShape":
+        """Return the entry as somebody of `agency` may see it."""
+        own = entry.agency == agency
+        public, working = entry.public, entry.working if own else None
+        return cls(
+            id=entry.id,
+            agency=entry.agency,
+            resource=entry.resource,
+            state=entry.state,
+            revision=entry.revision,
+            created_at=entry.created_at,
+            published=None if public is None else EntryVersion.of(entry, public, own=own),
+            draft=None if working is None else EntryVersion.of(entry, working, own=own),
+        )
+
+
+class EntrySummary(BaseModel):
+    """One line of a list of entries."""
+
+    id: str
+    version: int
+    state: VersionState
+    name: str
+    summary: str
+    agency: str
+    resource: str
+    share_class: ShareClass
+    update_frequency: UpdateFrequency
+    modes: list[Mode]
+    published_at: Instant | None
+
+    @classmethod
+    def of(cls, entry: Entry, version: Version) -> "EntrySummary":
+        """Return the line of `version`."""
+        content = version.content
+        return cls(
+            id=entry.id,
+            version=version.number,
+            state=version.state,
+            name=content.name,
+            summary=content.summary,
+            agency=entry.agency,
+            resource=entry.resource,
+            share_class=content.share_class,
+            update_frequency=content.update_frequency,
+            modes=list(content.modes),
+            published_at=version.published_at,
+        )
+
+
+class EntryOnBus(BaseModel):
+    """A withdrawn entry, and whether the bus has acknowledged that."""
+
+    on_bus: bool
+    entry: EntryShape

@@ -1,0 +1,122 @@
+"""The catalogue over ASGI on a real database, in a small town of callers."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from kit.clock import SystemClock
+from kit.db import Db
+from kit.migrate import upgrade
+from kit.tokens import Verifier
+from services.catalog.app import build_app
+from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
+
+
+class Catalogue:
+    """The service, the people who use it, and a look at its outbox."""
+
+    def __init__(self, client: httpx.AsyncClient, town: Identities, url: str, db: Db) -> None:
+        self.client = client
+        self.town = town
+        self.url = url
+        self.db = db
+        self.registrar = town.person("civil-affairs", "registrar")
+        self.reviewer = town.person("civil-affairs", "reviewer")
+        self.stranger = town.person("health-commission", "registrar", "reviewer")
+        self.system = town.system("health-commission")
+
+    async def call(
+        self,
+        caller: TestCaller,
+        method: str,
+        path: str,
+        body: Any = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """Call a route below `/catalog/v1` as the gateway passes it on."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.request(
+            method,
+            f"/catalog/v1{path}",
+            headers=self.town.headers(caller, **named),
+            json=body,
+        )
+
+    async def create(self, **changed: Any) -> dict[str, Any]:
+        """Create an entry as the registrar; return it."""
+        answer = await self.call(self.registrar, "POST", "/entries", content(**changed))
+        assert answer.status_code == 201, answer.text
+        entry: dict[str, Any] = answer.json()
+        return entry
+
+    async def publish(self, **changed: Any) -> dict[str, Any]:
+        """Create, submit and approve an entry; return it."""
+        entry = await self.create(**changed)
+        return await self.approve(entry["id"])
+
+    async def approve(self, entry: str) -> dict[str, Any]:
+        """Submit and approve the draft of `entry`; return the entry."""
+        submitted = await self.call(self.registrar, "POST", f"/entries/{entry}/submissions")
+        assert submitted.status_code == 200, submitted.text
+        approved = await self.call(self.reviewer, "POST", f"/entries/{entry}/approvals")
+        assert approved.status_code == 200, approved.text
+        found: dict[str, Any] = approved.json()
+        return found
+
+    async def outbox(self, topic: str) -> list[dict[str, Any]]:
+        """Return the events of `topic` in the order in which they will be published."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            rows = await connection.fetch(
+                "SELECT envelope::text AS event FROM outbox WHERE topic = $1 ORDER BY id", topic
+            )
+        finally:
+            await connection.close()
+        return [json.loads(row["event"]) for row in rows]
+
+
+def content(**changed: Any) -> dict[str, Any]:
+    """Return the body of a valid entry; `changed` replaces members, None removes one."""
+    body = {
+        "resource": "divisions",
+        "name": "行政区划代码",
+        "summary": "Administrative divisions from provinces to streets.",
+        "items": [
+            item("code", key=True, required=True, filterable=True),
+            item("name", required=True),
+            item("level", type="integer"),
+        ],
+        "data_format": "database",
+        "update_frequency": "yearly",
+        "share_class": "unconditional",
+        "modes": ["query"],
+        "use_conditions": "For administrative duties only.",
+        "data_grade": "general",
+        "line": "civil affairs",
+        "area": "China",
+    }
+    return {name: value for name, value in (body | changed).items() if value is not None}
+
+
+def item(name: str, **changed: Any) -> dict[str, Any]:
+    """Return an item of type text that is neither required nor a key."""
+    return {"name": name, "title": f"Title of {name}", "type": "text"} | changed
+
+
+LAW = {"kind": "law", "title": "中华人民共和国保守国家秘密法", "article": "第二十九条"}
+
+
+@pytest.fixture
+async def catalogue(database_url: str) -> AsyncIterator[Catalogue]:
+    """A catalogue without entries."""
+    await upgrade(database_url, "services.catalog")
+    db = Db(database_url, "catalog")
+    town = Identities()
+    app = build_app(db, town.directory, Verifier(ISSUER, AUDIENCE), clock=SystemClock())
+    async with gateway_client(app) as client:
+        yield Catalogue(client, town, database_url, db)
+    await db.dispose()
