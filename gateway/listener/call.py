@@ -1,0 +1,407 @@
+"""One call from its head to the end of its answer, by callbacks only (design section 4)."""
+
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from gateway.domain import Allowed, Call, Denied, decide
+from gateway.edge import EdgeRefusal, Head, body_too_large
+from gateway.listener.answer import BUFFERED_ANSWER, Answer, read_answer
+from gateway.listener.clearing import NO_EVIDENCE, STALE, Clearing, State
+from gateway.listener.large import Filed, Streamed
+from gateway.listener.path import LocalCall
+from gateway.upstream import Headers, UpstreamConnection
+from kit.ids import uuid7
+from kit.logging import get_logger
+
+if TYPE_CHECKING:
+    from gateway.listener.connection import ClientConnection
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"PUT", b"DELETE", b"HEAD", b"OPTIONS"})
+_ABOUT_CALLER: Final = frozenset(
+    {
+        "certificate-missing",
+        "certificate-invalid",
+        "certificate-revoked",
+        "token-missing",
+        "token-invalid",
+        "token-not-bound",
+    }
+)
+"""Refusals that a table which is not fresh may still tell; all others might be out of date."""
+
+log = get_logger()
+
+
+class CallInHand(Clearing):
+    """A call of one connection, from its head to the part and back.
+
+    Args:
+        head: None when the edge refused the call without understanding its head.
+        refused: the edge's refusal, if there is one.
+        call: id of the call when there is no head to name it.
+
+    Attributes:
+        pieces: of the request body, until they are passed on.
+        complete: whether the whole request has come.
+    """
+
+    __slots__ = (
+        "_answer_pieces",
+        "_outgoing",
+        "_retried",
+        "_reused",
+        "pieces",
+        "refused",
+    )
+
+    def __init__(
+        self,
+        connection: "ClientConnection",
+        head: Head | None,
+        refused: EdgeRefusal | None = None,
+        call: str | None = None,
+    ) -> None:
+        super().__init__(connection, head, call if head is None else head.call)
+        self.refused = refused
+        self.pieces: list[bytes] = []
+        self._outgoing = b""
+        self._reused = False
+        self._retried = False
+        self._answer_pieces: list[bytes] = []
+
+    # ---- the request ----
+
+    def begin(self) -> None:
+        """Take the call in hand: check, decide, pass on or refuse."""
+        path, head = self.path, self.head
+        path.in_hand += 1
+        now = time.monotonic()
+        if self.refused is not None or head is None:
+            self._refuse_edge()
+            return
+        self.connection.deadline = now + (head.timeout or path.settings.call_seconds)
+        if path.in_hand > path.limit:
+            self.refuse("overloaded", f"The gateway has {path.limit} calls in hand.")
+        elif head.after and not path.table.reached(head.after):
+            self.state = State.WAITING
+            path.wait_for(head.after, self._after_wait)
+        else:
+            self._admit(head, now)
+
+    def take_body(self, piece: bytes) -> None:
+        """Take a piece of the request body; passes it on when the call has been sent."""
+        head = self.head
+        self.received += len(piece)
+        if self.refused is not None or head is None:
+            return
+        if self.received > head.route.body_limit:
+            self.break_off(body_too_large(head.route.body_limit))
+            return
+        if self._hash is None:
+            self.pieces.append(piece)
+            return
+        self._hash.update(piece)
+        if self._upstream is not None and self.state is State.SENT:
+            self.connection.deadline = time.monotonic() + self.path.settings.body_seconds
+            self._upstream.send_more(_framed(head, piece), last=False)
+        else:
+            self.pieces.append(piece)
+
+    def end_body(self) -> None:
+        """Take the end of the request."""
+        self.complete = True
+        head = self.head
+        if head is not None and self.state is State.SENT and self._upstream is not None:
+            self.connection.deadline = time.monotonic() + (
+                head.timeout or self.path.settings.call_seconds
+            )
+            self._upstream.send_more(b"0\r\n\r\n" if head.chunked else b"", last=True)
+
+    def break_off(self, why: EdgeRefusal) -> None:
+        """Refuse a call whose body cannot be read to its end."""
+        self.connection.stop_hearing()
+        if self.state is State.READING:
+            self.refused = why
+        elif self.state in (State.WAITING, State.ASKING, State.SENT):
+            self.drop_upstream()
+            self.refuse(why.code, why.detail, why.facts)
+
+    def _after_wait(self, reached: bool) -> None:
+        if self.state is not State.WAITING or self.head is None:
+            return
+        if reached:
+            self._admit(self.head, time.monotonic())
+        else:
+            self.refuse(
+                "permissions-behind",
+                "The states named in Datong-After were not reached within two seconds.",
+            )
+
+    def _refuse_edge(self) -> None:
+        why = self.refused
+        if why is None:
+            raise AssertionError("a call without a head is refused")
+        self.refuse(why.code, why.detail, why.facts, allow=why.allow)
+
+    # ---- the decision ----
+
+    def _admit(self, head: Head, now: float) -> None:
+        path, connection, route = self.path, self.connection, head.route
+        instant = time.time()
+        claims = problem = detail = None
+        if route.access == "caller":
+            claims, problem, detail, _ = connection.token(head.authorization, instant)
+        question = self._question = Call(
+            route.operation,
+            route.access,
+            route.part,
+            route.data,
+            head.resource,
+            head.purpose,
+            head.case,
+            head.grant,
+            None,
+            connection.thumbprint,
+            claims,
+            problem,
+            detail,
+        )
+        self._checked_at = now
+        outcome = self._outcome = decide(path.table, question, instant)
+        if route.data is not None and self._is_stale(outcome, now):
+            self.refuse("permissions-stale", STALE)
+        elif isinstance(outcome, Denied):
+            self.refuse(outcome.reason, outcome.detail, outcome.facts)
+        elif not self._evidence_accepts():
+            self.refuse_unrecorded("evidence-unavailable", NO_EVIDENCE)
+        elif route.part == "gateway":
+            self._answer_locally(head, outcome)
+        else:
+            self._forward(head, outcome)
+
+    def _is_stale(self, outcome: Allowed | Denied, now: float) -> bool:
+        """Tell whether a decision on data might be out of date."""
+        if isinstance(outcome, Denied) and outcome.reason in _ABOUT_CALLER:
+            return False
+        return not self.path.is_fresh(now)
+
+    def _evidence_accepts(self) -> bool:
+        """Tell whether the record that this call will need can be written."""
+        evidence, question = self.path.evidence, self._question
+        if question is not None and question.data is not None:
+            return evidence.accepts
+        return self.connection.thumbprint is None or evidence.accepts_control
+
+    # ---- to the part and back ----
+
+    def _forward(self, head: Head, allowed: Allowed) -> None:
+        """Write the call as the part gets it, and ask for a connection."""
+        connection, route = self.connection, head.route
+        pool = self.path.pools[route.part]
+        self.record_id = uuid7()
+        lines = [
+            route.method,
+            b" ",
+            head.target,
+            b" HTTP/1.1",
+            pool.host_line,
+            *head.forwarded,
+            b"\r\nDatong-Call: ",
+            self.call_id.encode(),
+            b"\r\nDatong-Internal-Record: ",
+            self.record_id.encode(),
+            connection.certificate_line,
+        ]
+        if allowed.grant is not None:
+            lines += (b"\r\nDatong-Internal-Grant: ", allowed.grant.reference.encode())
+        elif allowed.entry is not None:
+            reference = f"{allowed.entry.id}@{allowed.entry.version}"
+            lines += (b"\r\nDatong-Internal-Entry: ", reference.encode())
+        if self._hash is None:
+            body = b"".join(self.pieces)
+            self.pieces.clear()
+            if body or route.method != b"GET":
+                lines.append(b"\r\nContent-Length: %d" % len(body))
+            if body:
+                self._request_digest = sha256(body).digest()
+            lines += (b"\r\n\r\n", body)
+        else:
+            framing = b"Transfer-Encoding: chunked" if head.chunked else _length_line(head)
+            lines += (b"\r\n", framing, b"\r\n\r\n")
+            self.connection.deadline = time.monotonic() + self.path.settings.body_seconds
+            self.connection.say_continue(self)
+        self._outgoing = b"".join(lines)
+        self.state = State.ASKING
+        if not pool.ask(self):
+            self.refuse("overloaded", f"Too many calls wait for {route.part}.")
+
+    @property
+    def still_asks(self) -> bool:
+        """Return whether the call still wants a connection to its part."""
+        return self.state is State.ASKING
+
+    def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        """Send the call on a connection of the pool."""
+        self._upstream = upstream
+        self._reused = upstream.used
+        self.state = State.SENT
+        if self._hash is None:
+            upstream.send(self, self._outgoing, whole=True)
+            return
+        upstream.send(self, self._outgoing, whole=False)
+        head = self.head
+        if head is not None:
+            pieces, self.pieces = self.pieces, []
+            for piece in pieces:
+                upstream.send_more(_framed(head, piece), last=False)
+            if self.complete:
+                self.end_body()
+
+    def upstream_unavailable(self) -> None:
+        """Learn that the part cannot be reached."""
+        part = "" if self.head is None else self.head.route.part
+        self.refuse("service-unavailable", f"The part {part} cannot be reached.")
+
+    def body_may_go_on(self, may: bool) -> None:
+        """Read less from the caller while the part reads slowly."""
+        self.connection.hold_body(not may)
+
+    def answer_started(self, status: int, headers: Headers) -> None:
+        """Take the head of the part's answer."""
+        try:
+            answer = read_answer(status, headers)
+        except ValueError as error:
+            log.error("answer not understood", call=self.call_id, error=str(error))
+            self.mismatch("The head of the part's answer is not what parts agree on.")
+            return
+        self._answer = answer
+        if answer.length is not None and answer.length > BUFFERED_ANSWER:
+            if answer.announced is not None:
+                self._large = Streamed(self, answer.announced, answer.length)
+                self.clear(answer.announced, answer.length)
+            else:
+                self._keep_in_file()
+
+    def answer_piece(self, piece: bytes) -> None:
+        """Take a piece of the part's answer."""
+        if self._large is not None:
+            self._large.take(piece)
+            return
+        self._answer_pieces.append(piece)
+        self._answer_size += len(piece)
+        if self._answer_size > BUFFERED_ANSWER:
+            self._keep_in_file()
+
+    def answer_ended(self) -> None:
+        """Take the end of the part's answer; the connection is free already."""
+        self._upstream = None
+        if not self.complete:
+            self.connection.stop_hearing()
+        if self._large is not None:
+            self._large.end()
+            return
+        pieces = self._answer_pieces
+        self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.clear(sha256(self._body).digest(), len(self._body))
+
+    def answer_failed(self, untouched: bool) -> None:
+        """Try once more where that is safe, or refuse."""
+        self._upstream = None
+        if self._large is not None:
+            self._large.upstream_lost()
+        elif untouched and self._reused and not self._retried and self._may_repeat():
+            # The part closed an idle connection in the moment in which it was used.
+            self._retried = True
+            self.path.counts.retries += 1
+            self.state = State.ASKING
+            if self.head is None or not self.path.pools[self.head.route.part].ask(self):
+                self.upstream_failed()
+        else:
+            self.upstream_failed()
+
+    def _may_repeat(self) -> bool:
+        route = None if self.head is None else self.head.route
+        return (
+            self._hash is None
+            and route is not None
+            and (route.method in _IDEMPOTENT or route.data == "query")
+        )
+
+    def _keep_in_file(self) -> None:
+        """Go on with an answer of unknown digest in a file; hosted data always announce theirs."""
+        question = self._question
+        if question is not None and question.data is not None:
+            self.mismatch("A large answer came without its digest or its length.")
+            return
+        self._large = Filed(self, str(self.path.settings.spool_directory))
+        for piece in self._answer_pieces:
+            self._large.take(piece)
+        self._answer_pieces = []
+
+    def _answer_locally(self, head: Head, allowed: Allowed) -> None:
+        caller = allowed.caller
+        if caller is None:
+            raise AssertionError("local routes are for callers")
+        body = b"".join(self.pieces)
+        self._request_digest = sha256(body).digest()
+        local = self.path.local[head.route.operation](LocalCall(caller, body, self.call_id))
+        answer = Answer(
+            local.status,
+            [b"\r\nContent-Type: " + local.media_type.encode(), b"\r\nCache-Control: no-store"],
+        )
+        answer.reason = local.reason
+        self._answer, self._body = answer, local.body
+        self.clear(sha256(local.body).digest(), len(local.body))
+
+    # ---- the connection tells ----
+
+    def client_may_take(self, may: bool) -> None:
+        """Send on, or hold a large answer back: the caller takes slowly."""
+        if self._large is None or self.state is not State.SENDING:
+            return
+        if may:
+            self._large.client_may_take()
+        else:
+            self.hold_upstream(True)
+
+    def client_gone(self) -> None:
+        """Finish without the caller: what was begun is recorded, and then `withheld`."""
+        if self.state is State.SENDING:
+            self.cut()
+        elif not self.complete and self.state in (State.WAITING, State.ASKING, State.SENT):
+            self.drop_upstream()
+            self.refuse("call-malformed", "The connection ended before the body did.")
+
+    def time_out(self, now: float) -> None:
+        """Act on the deadline of the call."""
+        self.connection.deadline = now + 1.0
+        if self.state in (State.WAITING, State.ASKING, State.SENT):
+            self.drop_upstream()
+            self.forget_answer()
+            if not self.complete and not self.connection.holds_body:
+                self.refuse("call-timeout", "The body of the call did not arrive in time.")
+            else:
+                self.refuse("deadline-exceeded", "The part did not answer in time.")
+        elif self.state is State.SENDING:
+            self.cut()
+        elif self.state is State.RECORDING:
+            # The disk hangs. When the record becomes durable after all, `withheld` follows it.
+            self.refuse_unrecorded("evidence-unavailable", NO_EVIDENCE)
+
+    def tick(self) -> None:
+        """Cut a data answer in the middle when its permission has gone."""
+        if self.state is State.SENDING and self._holds_data():
+            denied = self._check_again()
+            if denied is not None:
+                log.info("answer cut", call=self.call_id, reason=denied.reason)
+                self.cut(denied.reason)
+
+
+def _length_line(head: Head) -> bytes:
+    return b"Content-Length: %d" % (head.length or 0)
+
+
+def _framed(head: Head, piece: bytes) -> bytes:
+    """Return a piece of a body as it goes over the wire to the part."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece) if head.chunked else piece

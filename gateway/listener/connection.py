@@ -1,0 +1,440 @@
+"""One connection of a caller: bytes in, calls in order, bytes out."""
+
+import asyncio
+import time
+from base64 import b64encode
+from collections import deque
+from typing import Final, cast
+
+import httptools
+from typing_extensions import override
+
+from gateway.edge import MAX_HEADER_BYTES, EdgeRefusal, malformed, read_head
+from gateway.listener.call import CallInHand
+from gateway.listener.clearing import Clearing, State
+from gateway.listener.path import DataPath
+from gateway.listener.tokens import MISSING, Checked
+from kit.ids import is_uuid
+from kit.logging import get_logger
+from kit.tokens import thumbprint
+
+_SLICE: Final = MAX_HEADER_BYTES
+_LINGER_SECONDS: Final = 0.5
+_WRITE_BUFFER: Final = 1 << 18
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_KEEPS_FRAMING: Final = frozenset({"route-unknown", "method-not-allowed"})
+"""Refusals after which the next call on the connection can still be found, if there is no body."""
+
+log = get_logger()
+
+
+class ClientConnection(asyncio.Protocol):
+    """The protocol of one TLS connection.
+
+    Attributes:
+        thumbprint: x5t#S256 of the verified client certificate, or None.
+        certificate_line: the header line that tells a part about it, or nothing.
+        write_paused: whether the caller takes its answers too slowly.
+        holds_body: whether the part takes the request body too slowly.
+        gone: whether nothing can be sent any more.
+        deadline: for `Deadlines`: of the call in hand, of the head or body being read, or idle.
+    """
+
+    __slots__ = (
+        "_advancing",
+        "_call",
+        "_checked",
+        "_checked_for",
+        "_deaf",
+        "_head_bytes",
+        "_headers",
+        "_in_head",
+        "_lingering",
+        "_parser",
+        "_reading",
+        "_reading_paused",
+        "_target",
+        "_transport",
+        "_unfed",
+        "_waiting",
+        "certificate_line",
+        "deadline",
+        "gone",
+        "holds_body",
+        "path",
+        "thumbprint",
+        "write_paused",
+    )
+
+    def __init__(self, path: DataPath) -> None:
+        self.path = path
+        self.thumbprint: str | None = None
+        self.certificate_line = b""
+        self.write_paused = False
+        self.holds_body = False
+        self.gone = False
+        self.deadline = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._in_head = False
+        self._head_bytes = 0
+        self._reading: CallInHand | None = None
+        self._call: CallInHand | None = None
+        self._waiting: deque[CallInHand] = deque()
+        self._unfed = b""
+        self._reading_paused = False
+        self._deaf = False
+        self._lingering = False
+        self._advancing = False
+        self._checked: Checked = MISSING
+        self._checked_for: bytes | None = None
+
+    # ---- asyncio.Protocol ----
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(_WRITE_BUFFER)
+        certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if certificate is not None:
+            self.thumbprint = thumbprint(certificate)
+            self.certificate_line = b"\r\nDatong-Internal-Certificate: " + b64encode(certificate)
+        self.deadline = time.monotonic() + self.path.settings.header_seconds
+        self.path.connections.add(self)
+        self.path.deadlines.add(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self._unfed or len(data) > _SLICE:
+            self._unfed += data
+            self._feed_unfed()
+        else:
+            self._feed(data)
+        if self._waiting:
+            self._advance()
+        self._set_reading()
+
+    @override
+    def eof_received(self) -> bool:
+        return False
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
+        self._deaf = True
+        self._waiting.clear()
+        self._unfed = b""
+        self.path.connections.discard(self)
+        if self._call is not None:
+            self._call.client_gone()
+        if self._call is None:
+            self.path.deadlines.discard(self)
+
+    @override
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._call is not None:
+            self._call.client_may_take(False)
+
+    @override
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._call is not None:
+            self._call.client_may_take(True)
+        self._advance()
+
+    # ---- httptools ----
+
+    def on_message_begin(self) -> None:
+        """Begin to read a head."""
+        self._headers = []
+        self._target = b""
+        self._in_head = True
+        self._head_bytes = -1
+        if self._call is None:
+            self.deadline = time.monotonic() + self.path.settings.header_seconds
+
+    def on_url(self, piece: bytes) -> None:
+        """Take a piece of the target."""
+        self._target += piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field, or refuse a trailer."""
+        if not self._in_head:
+            raise malformed("The body has trailers.")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Make a call of the head, or a refusal."""
+        self._in_head = False
+        if self._deaf:
+            return
+        parser = self._parser
+        try:
+            if parser.get_http_version() != "1.1":
+                raise malformed("The gateway speaks HTTP/1.1 only.")
+            head = read_head(self.path.router, parser.get_method(), self._target, self._headers)
+        except EdgeRefusal as why:
+            call = CallInHand(self, None, why, self._call_id())
+            # The answer to HEAD has no body; a refusal has one, and must then be the last.
+            if why.code not in _KEEPS_FRAMING or parser.get_method() == b"HEAD":
+                self._refuse_reading(call)
+                return
+        else:
+            call = CallInHand(self, head)
+        self._reading = call
+        self._waiting.append(call)
+        if self._call is None:
+            self.deadline = time.monotonic() + self.path.settings.body_seconds
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        call = self._reading
+        if call is None:
+            return
+        if call.refused is not None:
+            self.stop_hearing()  # What follows is the body of a call that nobody takes.
+            return
+        call.take_body(piece)
+
+    def on_message_complete(self) -> None:
+        """Note that the whole call has come."""
+        call, self._reading = self._reading, None
+        if call is None:
+            return
+        call.complete = True
+        if call.refused is None:
+            call.end_body()
+        if call.head is not None and call.head.closes:
+            self._deaf = True
+
+    # ---- for the call in hand ----
+
+    def token(self, authorization: bytes | None, now: float) -> Checked:
+        """Return what is known of the token of a call; the last one is known without a look."""
+        tokens = self.path.tokens
+        known = self._checked
+        if authorization == self._checked_for and tokens.stands(known):
+            return known
+        checked = tokens.check(authorization, now)
+        if checked.claims is not None:
+            self._checked, self._checked_for = checked, authorization
+        return checked
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of an answer."""
+        if self._transport is not None and not self.gone:
+            self._transport.write(data)
+
+    def say_continue(self, call: CallInHand) -> None:
+        """Ask for the body if the caller waits to be asked."""
+        head = call.head
+        if head is not None and head.expects and not call.complete and not call.received:
+            head.expects = False
+            self.write(_CONTINUE)
+
+    def hold_body(self, hold: bool) -> None:
+        """Stop or go on reading the request body."""
+        self.holds_body = hold
+        self._set_reading()
+
+    def stop_hearing(self) -> None:
+        """Take nothing more from this connection; it closes after the answers that are due."""
+        self._deaf = True
+        self._unfed = b""
+
+    def closes_after(self) -> bool:
+        """Tell whether the answer to the call in hand is the last on the connection."""
+        return (self._deaf and not self._waiting) or self.path.stopping
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._deaf = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def call_done(self, call: Clearing) -> None:
+        """Go on to the next call, close, or wait for one."""
+        self._call = None
+        self.holds_body = False
+        if self.gone:
+            self.path.deadlines.discard(self)
+            return
+        now = time.monotonic()
+        if (self._deaf and not self._waiting) or self.path.stopping:
+            self._end(now, body_follows=not call.complete)
+            return
+        reading = self._in_head or self._reading is not None
+        settings = self.path.settings
+        self.deadline = now + (settings.header_seconds if reading else settings.idle_seconds)
+        if self._waiting or self._unfed:
+            self._advance()
+            self._set_reading()
+
+    # ---- deadlines ----
+
+    def time_out(self, now: float) -> None:
+        """Act on the deadline of whatever is going on."""
+        if self._call is not None:
+            self._call.time_out(now)
+        elif self._lingering or (self._reading is None and not self._in_head):
+            self._close()
+        else:
+            self.deadline = now + self.path.settings.header_seconds
+            what = "headers" if self._in_head else "body"
+            why = EdgeRefusal("call-timeout", f"The {what} of the call did not arrive in time.")
+            self._refuse_reading(self._reading or CallInHand(self, None, why), why)
+            self._advance()
+
+    def tick(self, now: float) -> None:
+        """Look after an answer that is being sent."""
+        if self._call is not None:
+            self._call.tick()
+
+    def stop(self) -> None:
+        """Close as soon as no call is in hand."""
+        if self._call is None:
+            self._close()
+
+    # ---- feeding ----
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse_unread("The gateway speaks HTTP/1.1 only and upgrades to nothing.")
+        except httptools.HttpParserCallbackError as error:
+            why = error.__context__
+            if not isinstance(why, EdgeRefusal):
+                raise
+            self._refuse_unread(why.detail)
+        except httptools.HttpParserError as error:
+            self._refuse_unread(f"This is not HTTP/1.1: {error}.")
+        if self._in_head and not self._deaf:
+            self._count_head(len(data))
+
+    def _count_head(self, size: int) -> None:
+        """Refuse a head that grows too large before it is complete.
+
+        What came before the head in the slice in which it began is not counted, so that up to
+        one slice more than the limit is held; complete heads are measured exactly.
+        """
+        self._head_bytes = 0 if self._head_bytes < 0 else self._head_bytes + size
+        if self._head_bytes > MAX_HEADER_BYTES:
+            why = EdgeRefusal(
+                "headers-too-large", f"Request line and headers exceed {MAX_HEADER_BYTES} bytes."
+            )
+            self._refuse_reading(CallInHand(self, None, why, self._call_id()))
+
+    def _feed_unfed(self) -> None:
+        """Feed slices until a whole call waits: the rest stays unread until its turn comes."""
+        while self._unfed and not self._deaf and not (self._waiting and self._waiting[0].complete):
+            piece, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
+            self._feed(piece)
+            self._advance()
+
+    def _advance(self) -> None:
+        """Begin the next call if none is in hand and it may be begun."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while self._call is None and not self.write_paused and not self.gone:
+            if not self._waiting:
+                if not self._unfed or self._deaf:
+                    break
+                piece, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
+                self._feed(piece)
+                continue
+            call = self._waiting[0]
+            if not (call.complete or call.refused is not None or _streams(call)):
+                self.say_continue(call)
+                break
+            self._waiting.popleft()
+            self._call = call
+            try:
+                call.begin()
+            except Exception:
+                # A fault of ours must not take other calls with it.
+                log.exception("fault in a call", call=call.call_id)
+                call.fault()
+        self._advancing = False
+
+    def _set_reading(self) -> None:
+        """Read from the socket unless something must be finished first."""
+        pause = (
+            self.holds_body
+            or bool(self._unfed)
+            or (bool(self._waiting) and self._waiting[0].complete)
+        )
+        if pause is not self._reading_paused and self._transport is not None and not self.gone:
+            self._reading_paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    # ---- refusing and closing ----
+
+    def _refuse_unread(self, detail: str) -> None:
+        """Refuse what cannot be parsed: a call of its own, or the one whose body it was."""
+        if self._deaf:
+            return
+        why = malformed(detail)
+        if self._reading is None:
+            call = CallInHand(self, None, why, self._call_id() if self._in_head else None)
+            self._refuse_reading(call)
+        else:
+            self._refuse_reading(self._reading, why)
+
+    def _refuse_reading(self, call: CallInHand, why: EdgeRefusal | None = None) -> None:
+        """Refuse a call that is being read, in its turn, as the last one of the connection."""
+        self.stop_hearing()
+        self._in_head = False
+        self._reading = None
+        if why is not None and call.refused is None:
+            if call is self._call:
+                call.break_off(why)
+                return
+            call.refused = why
+        if call is not self._call and call not in self._waiting:
+            self._waiting.append(call)
+
+    def _call_id(self) -> str | None:
+        """Return the id that a call gives itself, if it gives exactly one, also when it fails."""
+        found = [value for name, value in self._headers if name.lower() == b"datong-call"]
+        text = found[0].decode("latin-1") if len(found) == 1 else ""
+        return text if is_uuid(text) else None
+
+    def _end(self, now: float, body_follows: bool) -> None:
+        """Close after the last answer.
+
+        What a refused body still sends is swallowed for a moment, since a reset would take the
+        answer from the caller.
+        """
+        self._deaf = True
+        if not body_follows or self._transport is None:
+            self._close()
+            return
+        self._lingering = True
+        self.deadline = now + _LINGER_SECONDS
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _close(self) -> None:
+        self._deaf = True
+        if self._transport is None or self._transport.is_closing():
+            # A caller that does not take its last bytes is not waited for.
+            self.abort()
+            return
+        self.deadline = time.monotonic() + 2.0
+        self._lingering = True
+        self._transport.close()
+
+
+def _streams(call: CallInHand) -> bool:
+    return call.head is not None and call.head.route.streams and call.state is State.READING

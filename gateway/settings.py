@@ -1,0 +1,83 @@
+"""Settings of one gateway worker; read from the environment here and nowhere else."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, model_validator
+
+from kit.ids import PLAIN_ID
+from kit.settings import PartSettings
+
+PARTS: Final = ("identity", "catalog", "sharing", "transfer", "audit")
+"""The parts behind the gateway, each with one address."""
+
+
+class GatewaySettings(PartSettings):
+    """One worker is one slot of one gateway; its instance is `<gateway>/<slot>`."""
+
+    gateway: str = Field(pattern=PLAIN_ID, description="Name of the gateway, such as gateway-0.")
+    slot: int = Field(0, ge=0, lt=64, description="This worker among those of the gateway.")
+    spool_directory: Path = Field(
+        description="Folder of the gateway's evidence on a persistent volume; a folder per slot."
+    )
+    spool_limit: int = Field(
+        1 << 30, ge=1 << 20, description="Bytes of evidence kept before data calls are refused."
+    )
+    server_certificate_file: Path = Field(description="PEM certificate that callers see.")
+    server_key_file: Path = Field(description="PEM private key of that certificate.")
+    client_ca_file: Path | None = Field(
+        None,
+        description="PEM certificates of CAs that issue client certificates, besides those that "
+        "identity publishes; may appear after the start.",
+    )
+    identity_url: str = Field(description="https://host:port of identity.")
+    catalog_url: str = Field(description="https://host:port of catalog.")
+    sharing_url: str = Field(description="https://host:port of sharing.")
+    transfer_url: str = Field(description="https://host:port of transfer.")
+    audit_url: str = Field(description="https://host:port of audit.")
+    contracts_directory: Path = Field(
+        Path(__file__).resolve().parent.parent / "contracts",
+        description="Folder with openapi/gateway.v1.yaml and problems.yaml.",
+    )
+    connections: int = Field(
+        4096, ge=1, description="Client connections at once; more are closed before TLS."
+    )
+    calls: int = Field(
+        1024, ge=1, description="Calls in hand at once; more are refused as `overloaded`."
+    )
+    upstream_connections: int = Field(
+        64, ge=1, description="Connections to each part; calls over that wait in a queue."
+    )
+    header_seconds: float = Field(10.0, gt=0, description="A head that takes longer is refused.")
+    body_seconds: float = Field(
+        30.0, gt=0, description="A small body must be there, a large one go on, in this time."
+    )
+    idle_seconds: float = Field(75.0, gt=0, description="A silent connection is then closed.")
+    call_seconds: float = Field(
+        30.0, gt=0, description="Time for an answer when Datong-Timeout does not say otherwise."
+    )
+    stop_seconds: float = Field(
+        10.0, ge=0, description="Time that calls in hand are given when the worker stops."
+    )
+    test_release_before_record: bool = Field(
+        False,
+        description="Test hook, refused in production: answers leave before their record is "
+        "durable, so that the kill test can show that it finds losses.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_test_hooks(self) -> Self:
+        if self.environment == "production" and self.test_release_before_record:
+            raise ValueError("DATONG_TEST_RELEASE_BEFORE_RECORD is refused in production")
+        return self
+
+    @property
+    def instance(self) -> str:
+        """Return the name under which this worker's records are numbered."""
+        return f"{self.gateway}/{self.slot}"
+
+    @cached_property
+    def part_urls(self) -> dict[str, str]:
+        """Return the address of each part."""
+        return {part: str(getattr(self, f"{part}_url")) for part in PARTS}

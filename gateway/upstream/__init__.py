@@ -1,0 +1,17 @@
+"""Calls to the parts: pooled keep-alive mTLS connections, by callbacks."""
+
+from gateway.upstream.connection import Headers, Taker, UpstreamConnection
+from gateway.upstream.deadlines import NEVER, TICK, Deadlines, Timed
+from gateway.upstream.pool import Asker, Pool
+
+__all__ = [
+    "NEVER",
+    "TICK",
+    "Asker",
+    "Deadlines",
+    "Headers",
+    "Pool",
+    "Taker",
+    "Timed",
+    "UpstreamConnection",
+]

@@ -1,0 +1,290 @@
+"""One keep-alive connection to a part: sends one call at a time and hands its answer on."""
+
+import asyncio
+from typing import Any, Final, Protocol, cast
+
+import httptools
+from typing_extensions import override
+
+from gateway.upstream.deadlines import NEVER
+from kit.logging import get_logger
+
+MAX_ANSWER_HEAD: Final = 1 << 16
+MAX_PREMATURE: Final = 4
+"""Interim answers (1xx) that are passed over before a final one."""
+
+log = get_logger()
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Taker(Protocol):
+    """Whoever sent a call and takes its answer. Called on the loop, in this order."""
+
+    def answer_started(self, status: int, headers: Headers) -> None:
+        """Take the head of the final answer."""
+        ...
+
+    def answer_piece(self, piece: bytes) -> None:
+        """Take some bytes of the body, decoded from chunks."""
+        ...
+
+    def answer_ended(self) -> None:
+        """Take the end of the answer; the connection is free again already."""
+        ...
+
+    def answer_failed(self, untouched: bool) -> None:
+        """Take the loss of the connection.
+
+        Args:
+            untouched: not one byte of an answer has come.
+        """
+        ...
+
+    def body_may_go_on(self, may: bool) -> None:
+        """Hold the body back (`may` false) or go on: the part reads slower than we send."""
+        ...
+
+
+class Owner(Protocol):
+    """The pool that a connection belongs to."""
+
+    def connected(self, connection: "UpstreamConnection") -> None:
+        """Take a connection that has just been opened."""
+        ...
+
+    def freed(self, connection: "UpstreamConnection") -> None:
+        """Take a connection back that can carry the next call."""
+        ...
+
+    def lost(self, connection: "UpstreamConnection") -> None:
+        """Forget a connection that is gone."""
+        ...
+
+    def knows(self, certificate: dict[str, Any] | None) -> bool:
+        """Tell whether a peer certificate is that of the part."""
+        ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection of a pool.
+
+    Attributes:
+        known: whether it was opened to the right peer.
+        used: whether it has carried a call before; only then can it have gone stale.
+        closing: whether it must not be given out any more.
+        deadline: for `Deadlines`; the pool sets it while the connection is idle.
+    """
+
+    __slots__ = (
+        "_body_pending",
+        "_excess",
+        "_finished",
+        "_head_bytes",
+        "_headers",
+        "_held",
+        "_interim",
+        "_interims",
+        "_owner",
+        "_parser",
+        "_started",
+        "_taker",
+        "_touched",
+        "_transport",
+        "closing",
+        "deadline",
+        "known",
+        "used",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._taker: Taker | None = None
+        self._headers: Headers = []
+        self._head_bytes = 0
+        self._touched = False
+        self._started = False
+        self._interim = False
+        self._interims = 0
+        self._body_pending = False
+        self._held = False
+        self._finished = False
+        self._excess = False
+        self.used = False
+        self.known = False
+        self.closing = False
+        self.deadline = NEVER
+
+    # ---- for the call ----
+
+    def send(self, taker: Taker, data: bytes, whole: bool) -> None:
+        """Send a call.
+
+        Args:
+            data: head and, if `whole`, all of the body.
+            whole: false when `send_more` and `send_end` follow.
+        """
+        self._taker = taker
+        self._touched = self._started = False
+        self._head_bytes = self._interims = 0
+        self._body_pending = not whole
+        self.deadline = NEVER
+        if self._held:
+            self.go_on()
+        cast(asyncio.Transport, self._transport).write(data)
+
+    def send_more(self, data: bytes, last: bool) -> None:
+        """Send more of the body."""
+        if last:
+            self._body_pending = False
+        if data:
+            cast(asyncio.Transport, self._transport).write(data)
+
+    def hold(self) -> None:
+        """Read no more of the answer for now."""
+        if not self.closing:
+            self._held = True
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def go_on(self) -> None:
+        """Read on."""
+        if not self.closing:
+            self._held = False
+            cast(asyncio.Transport, self._transport).resume_reading()
+
+    def abandon(self) -> None:
+        """Drop the call and the connection with it; the taker hears nothing more."""
+        self._taker = None
+        self._close()
+
+    # ---- asyncio.Protocol ----
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        certificate = transport.get_extra_info("peercert")
+        if not self._owner.knows(certificate):
+            self._close()
+            return
+        self.known = True
+        self._owner.connected(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._taker is None:
+            self._close()  # Nobody asked: what comes now could be taken for another's answer.
+            return
+        self._touched = True
+        if not self._started:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if isinstance(error, httptools.HttpParserCallbackError):
+                log.error("fault in an answer", error=repr(error.__context__))
+            self._fail()
+            return
+        if self._finished:
+            self._finish()
+        elif not self._started and self._head_bytes > MAX_ANSWER_HEAD:
+            self._fail()
+
+    @override
+    def eof_received(self) -> bool:
+        return False
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._owner.lost(self)
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            taker.answer_failed(not self._touched)
+
+    @override
+    def pause_writing(self) -> None:
+        if self._taker is not None and self._body_pending:
+            self._taker.body_may_go_on(False)
+
+    @override
+    def resume_writing(self) -> None:
+        if self._taker is not None and self._body_pending:
+            self._taker.body_may_go_on(True)
+
+    # ---- httptools ----
+
+    def on_message_begin(self) -> None:
+        """Begin another answer, perhaps an interim one."""
+        if self._finished:
+            self._excess = True  # A second answer to one call: it must not become another's.
+        self._headers = []
+        self._interim = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header field; trailers end up in a list that nobody reads."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Hand the head on, unless it is of an interim answer."""
+        if self._excess:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            self._interims += 1
+            if status == 101 or self._interims > MAX_PREMATURE:
+                raise ValueError("an interim answer that nobody asked for")
+            return
+        self._started = True
+        if self._taker is not None:
+            headers, self._headers = self._headers, []
+            self._taker.answer_started(status, headers)
+
+    def on_body(self, piece: bytes) -> None:
+        """Hand a piece of the body on."""
+        if self._taker is not None and not self._excess:
+            self._taker.answer_piece(piece)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer; `data_received` acts on it when all bytes are parsed."""
+        if not self._interim:
+            self._finished = True
+
+    def _finish(self) -> None:
+        """Give the connection back, then hand the end of the answer on."""
+        self._finished = False
+        taker, self._taker = self._taker, None
+        if taker is None:
+            return
+        if self._excess or self._body_pending or not self._parser.should_keep_alive():
+            # With a body that was not sent to its end, its rest would be read as another call.
+            self._close()
+        else:
+            self.used = True
+            self._owner.freed(self)
+        taker.answer_ended()
+
+    # ---- deadlines ----
+
+    def time_out(self, now: float) -> None:
+        """Close: it was idle for too long."""
+        self.deadline = NEVER
+        if self._taker is None:
+            self._close()
+
+    def tick(self, now: float) -> None:
+        """Do nothing; its calls have their own deadlines."""
+
+    def _fail(self) -> None:
+        """End a connection whose answer breaks HTTP or its limits."""
+        taker, self._taker = self._taker, None
+        self._close()
+        if taker is not None:
+            taker.answer_failed(False)
+
+    def _close(self) -> None:
+        self.closing = True
+        if self._transport is not None:
+            self._transport.abort()
