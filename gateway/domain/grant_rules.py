@@ -147,10 +147,10 @@ GRANT: Final = (
         "grant",
     ),
     Rule(
-        # The last word of the state: whatever is not active, by a name old or new, has ended.
+        # Whatever the state is beside the two that may allow again has ended the grant.
         "grant-ended",
-        lambda q: q.this_grant().state == "active",
-        lambda q: "The grant is active.",
+        lambda q: q.this_grant().state in {"active", "suspended"},
+        lambda q: "The grant was not ended.",
         lambda q: _stopped(q, "was ended"),
         "grant",
     ),
