@@ -117,11 +117,14 @@ class Intake:
                 raise RecordUnreadable(f"{len(value)} bytes exceed {MAX_RECORD_BYTES}")
             fields = orjson.loads(value)
             found = heading(fields)
-            _require_gateway(found, headers)
+            if found.epoch.isdecimal():
+                raise RecordUnreadable("a decimal epoch belongs to facts")
         except (RecordUnreadable, orjson.JSONDecodeError) as error:
             self._alarm("record-unreadable", _origin(message, str(error)))
             return
-        self._enter(found, value, fields)
+        is_new = self._enter(found, value, fields)
+        if is_new and not _headers_agree(found, headers):
+            self._alarm("headers-differ", {**_origin(message, "the record is right"), **_of(found)})
         salt = headers.get("datong_salt", b"")
         if len(salt) == SALT_BYTES:
             self.salts.append((found.record, salt))
@@ -143,8 +146,11 @@ class Intake:
             return
         self._enter(found, data, fields)
 
-    def _enter(self, found: Heading, data: bytes, fields: Mapping[str, Any]) -> None:
-        """Append a record unless the log has it; other bytes under its number are an alarm."""
+    def _enter(self, found: Heading, data: bytes, fields: Mapping[str, Any]) -> bool:
+        """Append a record unless the log has it; tell whether its number was new.
+
+        Other bytes under a number that the log has are kept too, and are an alarm.
+        """
         leaf = leaf_hash(data)
         digest = leaf[:DIGEST_BYTES]
         arrival = self.ledger.arrival(found.key, found.sequence, digest)
@@ -162,6 +168,7 @@ class Intake:
             self._conflict(found, data, leaf)
         else:
             self.repeated.add(found.key)
+        return arrival is Arrival.NEW
 
     def _remember(self, key: Key, sequence: int) -> None:
         digests = self.ledger.digests(key)
@@ -178,15 +185,7 @@ class Intake:
         """Keep both: the other bytes enter the log too, followed by an alarm."""
         at = self._append(data, leaf)
         self.ledger.enter_conflict(found.key, found.sequence, leaf[:DIGEST_BYTES], at)
-        self._alarm(
-            "record-conflict",
-            {
-                "of_instance": found.instance,
-                "of_epoch": found.epoch,
-                "of_sequence": found.sequence,
-                "of_leaf": at,
-            },
-        )
+        self._alarm("record-conflict", {**_of(found), "of_leaf": at})
 
     def _alarm(self, reason: str, about: Mapping[str, str | int]) -> None:
         self.alarms += 1
@@ -206,20 +205,22 @@ class Intake:
         return self.size + len(self.records) - 1
 
 
-def _require_gateway(found: Heading, headers: Mapping[str, bytes]) -> None:
-    """Check that the headers name the same record, and that no gateway speaks as another part.
-
-    Raises:
-        RecordUnreadable: they do not.
-    """
-    if found.epoch.isdecimal():
-        raise RecordUnreadable("a decimal epoch belongs to facts")
-    if not (
+def _headers_agree(found: Heading, headers: Mapping[str, bytes]) -> bool:
+    """Tell whether the headers, where they are sent, name the same record as the value."""
+    return (
         headers.get("datong_instance") in (None, found.instance.encode())
         and headers.get("datong_epoch") in (None, found.epoch.encode())
         and headers.get("datong_sequence") in (None, b"%d" % found.sequence)
-    ):
-        raise RecordUnreadable("the headers name another record than the value")
+    )
+
+
+def _of(found: Heading) -> dict[str, str | int]:
+    """Name the record that an alarm is about."""
+    return {
+        "of_instance": found.instance,
+        "of_epoch": found.epoch,
+        "of_sequence": found.sequence,
+    }
 
 
 def _origin(message: Received, why: str) -> dict[str, str | int]:

@@ -153,7 +153,7 @@ def alarm_record(
     """Return the record of an alarm that the log writer raises.
 
     Args:
-        reason: `record-conflict`, `record-unreadable` or `fact-unreadable`.
+        reason: `record-conflict`, `headers-differ`, `record-unreadable` or `fact-unreadable`.
         about: what it is about; flat.
     """
     return {

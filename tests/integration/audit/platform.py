@@ -1,4 +1,4 @@
-"""A log writer as a process, with a bus and a database of its own, and gateways that write to it."""
+"""A log writer with a bus and a database of its own, and gateways that write to it."""
 
 import os
 from collections.abc import Iterable, Sequence
