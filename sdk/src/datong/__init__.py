@@ -1,1 +1,60 @@
-"""The `datong` distribution: client, command line and offline verifier."""
+"""Datong for departments and auditors: client, command line and offline verifier.
+
+from datong import Client
+
+with Client("~/.config/datong/health") as client:
+    print(client.query("divisions", purpose="registration", key={"code": "330100"}).rows)
+"""
+
+from datong.calls import CallLog
+from datong.client import AsyncClient, Client
+from datong.enrolment import enrol, renew
+from datong.errors import (
+    AnswerMalformed,
+    CertificateRefused,
+    DatongError,
+    IdentityUnusable,
+    InputInvalid,
+    NoAnswerInTime,
+    ProofFailed,
+    Refused,
+    ServerNotTrusted,
+    Unreachable,
+)
+from datong.identity import Identity
+from datong.operations.data import Rows
+from datong.operations.operation import Answer, Operation, Page
+from datong.revisions import Revisions
+from datong.verifier.report import Report, Verdict
+from datong.verifier.verification import verify
+from datong.watch import Kept, read_checkpoints, watch_once
+
+__all__ = [
+    "Answer",
+    "AnswerMalformed",
+    "AsyncClient",
+    "CallLog",
+    "CertificateRefused",
+    "Client",
+    "DatongError",
+    "Identity",
+    "IdentityUnusable",
+    "InputInvalid",
+    "Kept",
+    "NoAnswerInTime",
+    "Operation",
+    "Page",
+    "ProofFailed",
+    "Refused",
+    "Report",
+    "Revisions",
+    "Rows",
+    "ServerNotTrusted",
+    "Unreachable",
+    "Verdict",
+    "enrol",
+    "read_checkpoints",
+    "renew",
+    "verify",
+    "watch_once",
+]

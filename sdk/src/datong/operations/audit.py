@@ -1,0 +1,130 @@
+"""Operations on evidence: checkpoints, proofs, records, gaps, packages."""
+
+from __future__ import annotations
+
+from datong.operations.operation import (
+    Access,
+    Json,
+    Operation,
+    Page,
+    get,
+    path_of,
+    read_bytes,
+    read_object,
+    read_page,
+    read_text,
+    with_query,
+)
+
+PACKAGE_SECONDS = 300.0
+"""Time allowed for a package."""
+
+
+def get_checkpoint() -> Operation[bytes]:
+    """The newest signed checkpoint of the log, unchecked. `watch` checks and keeps it."""
+    return Operation(
+        "get_checkpoint",
+        "GET",
+        "/audit/v1/checkpoint",
+        read_bytes,
+        access=Access.PUBLIC,
+        idempotent=True,
+    )
+
+
+def get_log_key() -> Operation[str]:
+    """The log's verifier key (vkey line). Note it once, and compare it by another way."""
+    return Operation(
+        "get_log_key",
+        "GET",
+        "/audit/v1/key",
+        lambda answer: read_text(answer).strip(),
+        access=Access.PUBLIC,
+        idempotent=True,
+    )
+
+
+def get_tile(path: str) -> Operation[bytes]:
+    """A tile or entry bundle (C2SP tlog-tiles).
+
+    Args:
+        path: below `tile/`, such as `0/000` or `entries/000.p/7`.
+    """
+    return get("get_tile", f"/audit/v1/tile/{path}", read_bytes)
+
+
+def search_records(
+    *,
+    agency: str | None = None,
+    resource: str | None = None,
+    grant: str | None = None,
+    decision: str | None = None,
+    from_: str | None = None,
+    until: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Operation[Page]:
+    """Search the evidence; others than auditors see what concerns their own agency.
+
+    Args:
+        agency: caller's or owner's agency.
+        decision: `allowed` or `denied`.
+        from_: RFC 3339 instant, inclusive.
+        until: RFC 3339 instant, exclusive.
+    """
+    path = with_query(
+        "/audit/v1/records",
+        agency=agency,
+        resource=resource,
+        grant=grant,
+        decision=decision,
+        from_=from_,
+        until=until,
+        limit=limit,
+        cursor=cursor,
+    )
+    return get("search_records", path, read_page)
+
+
+def get_record(record: str) -> Operation[Json]:
+    """One record: its bytes, an inclusion proof and the checkpoint that the proof leads to."""
+    path = path_of("/audit/v1/records/{record}", record=record)
+    return get("get_record", path, read_object)
+
+
+def get_salt(record: str) -> Operation[Json]:
+    """Salt of a record's digests, for the caller's and the owner's agency."""
+    path = path_of("/audit/v1/records/{record}/salt", record=record)
+    return get("get_salt", path, read_object)
+
+
+def get_inclusion_proof(index: int, size: int) -> Operation[Json]:
+    """Proof that a leaf is in the tree of `size` records."""
+    path = with_query("/audit/v1/proofs/inclusion", index=index, size=size)
+    return get("get_inclusion_proof", path, read_object)
+
+
+def get_consistency_proof(old: int, new: int) -> Operation[Json]:
+    """Proof that the tree of `new` records extends the tree of `old` records."""
+    path = with_query("/audit/v1/proofs/consistency", old=old, new=new)
+    return get("get_consistency_proof", path, read_object)
+
+
+def get_gaps() -> Operation[Json]:
+    """Sequence numbers that the log misses, and epochs that are open."""
+    return get("get_gaps", "/audit/v1/gaps", read_object)
+
+
+def get_package(*, from_: str | None = None, until: str | None = None) -> Operation[bytes]:
+    """An evidence package (ZIP), whole or of the records in [`from_`, `until`)."""
+    path = with_query("/audit/v1/packages", from_=from_, until=until)
+    operation = get("get_package", path, read_bytes)
+    return Operation(
+        operation.name,
+        operation.method,
+        operation.path,
+        operation.read,
+        idempotent=True,
+        headers={"Datong-Timeout": f"{PACKAGE_SECONDS:.0f}"},
+        seconds=PACKAGE_SECONDS,
+    )
