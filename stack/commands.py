@@ -28,13 +28,17 @@ UP_SECONDS = 180.0
 DOWN_SECONDS = 60.0
 
 
+class WrongName(Exception):
+    """The platform's name leads out of `.datong/`. The message is for a person."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
+    chosen: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
-    except (AlreadyRunning, JarsMissing, StartFailed) as error:
+        return chosen(options)
+    except (AlreadyRunning, JarsMissing, StartFailed, WrongName) as error:
         screen.problem(str(error))
         return FAILED
     except KeyboardInterrupt:
@@ -74,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _directory(options: argparse.Namespace) -> Path:
-    return DATONG / str(options.name)
+    directory = (DATONG / str(options.name)).resolve()
+    if DATONG not in directory.parents:  # `clean` deletes it
+        raise WrongName(f"{options.name!r} names no folder below {DATONG}.")
+    return directory
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -93,7 +100,7 @@ def _up(options: argparse.Namespace) -> int:
             screen.line(f"The platform in {directory} is already running; see `make status`.")
         return OK
     if options.foreground:
-        return asyncio.run(_run(directory, options.gateways, screen.Progress(options.json)))
+        return asyncio.run(run(_stack(options), screen.Progress(options.json)))
     return _up_in_the_background(directory, options)
 
 
@@ -143,12 +150,15 @@ def _follow_start(
 
 
 def _supervise(options: argparse.Namespace) -> int:
-    return asyncio.run(_run(_directory(options), options.gateways, None))
+    return asyncio.run(run(_stack(options)))
 
 
-async def _run(directory: Path, gateways: int, progress: screen.Progress | None) -> int:
-    """Run the platform until SIGINT, SIGTERM or SIGHUP."""
-    stack = Stack(directory, gateways=gateways, first_codes=True)
+def _stack(options: argparse.Namespace) -> Stack:
+    return Stack(_directory(options), gateways=options.gateways, first_codes=True)
+
+
+async def run(stack: Stack, progress: screen.Progress | None = None) -> int:
+    """Run a platform until SIGINT, SIGTERM or SIGHUP; return the exit code."""
     told = asyncio.Event()
     interrupted: list[int] = []
     task = asyncio.current_task()

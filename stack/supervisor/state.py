@@ -51,9 +51,10 @@ def is_held(directory: Path) -> bool:
 
 
 def started_at(pid: int) -> float | None:
-    """When the process started, in seconds of the epoch; None when there is none."""
+    """When the process started, in seconds of the epoch; None when there is none (any more)."""
     try:
-        return psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.Error:
         return None
 

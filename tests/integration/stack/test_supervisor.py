@@ -165,26 +165,31 @@ async def test_servers_of_ones_own_are_used(
 
 SUPERVISOR = """
 import asyncio, pathlib, sys
+from stack.commands import run
 from tests.integration.stack.test_supervisor import a_stack
-async def main():
-    async with a_stack(pathlib.Path(sys.argv[1])):
-        print("ready", flush=True)
-        await asyncio.sleep(600)
-asyncio.run(main())
+stack = a_stack(pathlib.Path(sys.argv[1]))
+stack.on_change = lambda: print(stack.step, flush=True)
+sys.exit(asyncio.run(run(stack)))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-async def test_no_process_outlives_its_supervisor(directory: Path, number: signal.Signals) -> None:
+async def start_supervisor(directory: Path) -> asyncio.subprocess.Process:
+    """Start a supervisor as a process of its own; return when its platform is ready."""
     supervisor = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SUPERVISOR, str(directory)),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
         cwd=CHECKOUT,
         env=inherited_environment(),
     )
     assert supervisor.stdout is not None
-    assert await supervisor.stdout.readline() == b"ready\n"
+    while (line := await supervisor.stdout.readline()) != b"running\n":
+        assert line, "the supervisor ended"
+    return supervisor
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_no_process_outlives_its_supervisor(directory: Path, number: signal.Signals) -> None:
+    supervisor = await start_supervisor(directory)
     state = read_state(directory)
     assert state is not None
     pids = [each["pid"] for each in state["processes"].values()]
@@ -192,8 +197,9 @@ async def test_no_process_outlives_its_supervisor(directory: Path, number: signa
     assert all(alive(pid) for pid in pids)
 
     os.kill(supervisor.pid, number)
-    await supervisor.wait()
+    code = await supervisor.wait()
 
+    assert code == {signal.SIGINT: 130, signal.SIGTERM: 0, signal.SIGKILL: -9}[number]
     await wait_until(lambda: not any(alive(pid) for pid in pids), what="all processes ended")
     async with a_stack(directory):  # and what they left is no obstacle
         pass
