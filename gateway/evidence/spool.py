@@ -48,6 +48,7 @@ class Evidence:
             waited have been told; the process must end then and never sync again.
         disk: where segments lie; another one only in tests.
         now: nanoseconds since 1970, for `at`.
+        beat_seconds, refusals_seconds: how often the epoch beats, and refusals are summed up.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Evidence:
         on_fatal: Callable[[Exception], None],
         disk: Disk | None = None,
         now: Callable[[], int] = time.time_ns,
+        beat_seconds: float = BEAT_SECONDS,
+        refusals_seconds: float = REFUSALS_SECONDS,
     ) -> None:
         self.instance = instance
         self.directory = directory
@@ -74,6 +77,8 @@ class Evidence:
         self._on_fatal = on_fatal
         self._disk: Disk = disk or LocalDisk()
         self._now = now
+        self._beat_seconds = beat_seconds
+        self._refusals_seconds = refusals_seconds
         self._instants = Instants()
         self._committer: Committer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,8 +108,8 @@ class Evidence:
         except BaseException:
             self.slot.unlock()
             raise
-        self._every(BEAT_SECONDS, self._beat)
-        self._every(REFUSALS_SECONDS, self._summarise)
+        self._every(self._beat_seconds, self._beat)
+        self._every(self._refusals_seconds, self._summarise)
 
     async def _open(self) -> None:
         self.segments.extend(await asyncio.to_thread(self.slot.recover))
