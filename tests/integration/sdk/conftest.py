@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import functools
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,13 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from datong import enrolment
 from datong.identity import Identity
 
 NOW = datetime.datetime.now(datetime.UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Authority:
     """A CA of the test."""
 
@@ -40,6 +42,7 @@ class Authority:
             .not_valid_after(NOW + datetime.timedelta(days=90))
         )
 
+    @functools.cached_property
     def certificate(self) -> x509.Certificate:
         builder = self._builder(self.name, self.key.public_key()).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
@@ -50,7 +53,7 @@ class Authority:
         return builder.add_extension(identifier, critical=False).sign(self.key, hashes.SHA256())
 
     def pem(self) -> bytes:
-        return self.certificate().public_bytes(serialization.Encoding.PEM)
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, key: Any) -> x509.Certificate:
         names = x509.SubjectAlternativeName([x509.DNSName("localhost")])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from datong.verifier import strict
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "jcs.json").read_text("utf-8"))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from datong.verifier import notes
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "note.json").read_text("utf-8"))

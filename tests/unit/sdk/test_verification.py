@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from datong.verifier.report import Report, Verdict
 from datong.verifier.verification import verify
 
@@ -182,9 +183,9 @@ def test_a_malformed_key_is_named(log: Any, tmp_path: Path) -> None:
         b'{"at": "x"}',
         b"[]",
         b"{}",
-        b'{"at":"x","epoch":"e","instance":"i","record":"r","sequence":1.5,"type":"beat"}',
-        b'{"at":"x","epoch":"e","instance":"i","record":"r","sequence":true,"type":"beat"}',
-        b'{"at":"x","epoch":"e","instance":"i","record":"r","sequence":-1,"type":"beat"}',
+        b'{"at":"2026-11-24T08:00:00.000000Z","epoch":"e","instance":"i","record":"r","sequence":1.5,"type":"beat"}',
+        b'{"at":"2026-11-24T08:00:00.000000Z","epoch":"e","instance":"i","record":"r","sequence":true,"type":"beat"}',
+        b'{"at":"2026-11-24T08:00:00.000000Z","epoch":"e","instance":"i","record":"r","sequence":-1,"type":"beat"}',
         b"\xff",
     ],
 )

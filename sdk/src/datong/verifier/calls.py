@@ -52,6 +52,8 @@ class LoggedCall:
     operation: str | None = None
     outcome: dict[str, Any] | None = None
     records: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    withheld: set[str] = field(default_factory=set)
+    """Ids of records of this call whose answer, the platform says, did not leave whole."""
 
     @property
     def owes_record(self) -> bool:
@@ -105,7 +107,11 @@ class CallJoin:
     def add(self, index: int, record: dict[str, Any]) -> None:
         """Take one record of the log; those of other callers are passed over."""
         call = self._calls.get(record.get("call", ""))
-        if call is None or record["type"] not in TERMINAL:
+        if call is None:
+            return
+        if record["type"] == "withheld":
+            call.withheld.add(record.get("of", ""))
+        if record["type"] not in TERMINAL:
             return
         certificate = record.get("certificate")
         if None not in (certificate, call.certificate) and certificate != call.certificate:
@@ -151,6 +157,8 @@ class CallJoin:
         if call.records:
             index, record = call.records[0]
             differences = list(_differences(outcome, record))
+            if record["record"] in call.withheld:
+                differences.append("the log says that the answer was withheld")
             if not differences:
                 counts.matched += 1
                 return

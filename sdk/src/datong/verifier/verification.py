@@ -6,15 +6,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from datong.verifier import merkle, notes, strict
 from datong.verifier.calls import CallJoin, CallLogRefused
 from datong.verifier.epochs import Epochs
 from datong.verifier.package import Package, PackageRefused, Slice
+from datong.verifier.records import read_record
 from datong.verifier.report import Problem, Report
 
-_STRINGS = ("type", "record", "instance", "epoch", "at")
 _MAX_LISTED = 100
 
 
@@ -169,7 +168,7 @@ class _Verification:
     def _read(self, index: int, data: bytes) -> None:
         self._report.records += 1
         try:
-            record = _record(data)
+            record = read_record(data)
         except strict.NotStrict as error:
             self._malformed += 1
             if self._malformed <= _MAX_LISTED:
@@ -235,21 +234,3 @@ class _Verification:
 
     def _consistency(self, detail: str, index: int) -> None:
         self._report.problems.append(Problem("consistency", detail, index=index))
-
-
-def _record(data: bytes) -> dict[str, Any]:
-    """Read one record in its canonical form.
-
-    Raises:
-        strict.NotStrict: another form, or a field that every record has is missing.
-    """
-    record = strict.read_canonical(data)
-    if not isinstance(record, dict):
-        raise strict.NotStrict("not an object")
-    for name in _STRINGS:
-        if not isinstance(record.get(name), str):
-            raise strict.NotStrict(f"{name} is not a string")
-    sequence = record.get("sequence")
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 0:
-        raise strict.NotStrict("sequence is not a whole number")
-    return record
