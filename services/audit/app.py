@@ -5,18 +5,25 @@ import os
 import signal
 from collections.abc import Sequence
 
+from fastapi import FastAPI
 from typing_extensions import override
 
 from kit import logging, migrate
-from kit.clock import SystemClock
+from kit.app import create_app
+from kit.auth import Access, DirectoryIdentities
+from kit.clock import Clock, SystemClock
 from kit.db import Db
-from kit.kafka import client_options
+from kit.directory import Directory
+from kit.kafka import StateReader, client_options
 from kit.pages import PageProducer
 from kit.serve import run_process
+from kit.tokens import Verifier
 from services.audit.actions.commit import Committer, NotAnExtension, Superseded
 from services.audit.actions.index import Indexer
 from services.audit.consumer import Writer
+from services.audit.routes import router
 from services.audit.settings import Settings, WriterSettings
+from services.audit.store.follower import LogFollower
 from services.audit.store.keys import load_key
 from services.audit.store.log import LogDamaged
 from services.audit.store.objects import FolderStore
@@ -37,6 +44,70 @@ class OverwritingStore(FolderStore):
         """Create an object whether or not it exists; always says it was absent."""
         self.remove(name)
         return super().create_if_absent(name, data)
+
+
+def build_app(
+    db: Db | None,
+    directory: Directory,
+    verifier: Verifier,
+    follower: LogFollower | None,
+    *,
+    origin: str,
+    clock: Clock,
+    readers: Sequence[StateReader] = (),
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        db: the search index; None, like `follower`, only for an application that is never called.
+        directory: where callers are looked up.
+        verifier: rules for their tokens.
+        follower: reads the log.
+        origin: name of the log, for packages.
+        readers: what `Datong-After` waits for.
+    """
+    return create_app(
+        PART,
+        [router],
+        access=Access(DirectoryIdentities(directory), verifier, clock),
+        readers=readers,
+        state={"db": db, "clock": clock, "follower": follower, "origin": origin},
+    )
+
+
+def openapi_app() -> FastAPI:
+    """Return an application without environment, whose document is the service's contract."""
+    return build_app(None, Directory(), Verifier("", ""), None, origin="", clock=SystemClock())
+
+
+async def run_api(settings: Settings) -> None:
+    """Serve the API until the process is told to stop."""
+    db = Db(settings.postgres_url, PART)
+    directory = Directory()
+    reader = StateReader(
+        client_options(settings),
+        directory.handlers(),
+        stale_after=settings.stale_after,
+        on_unreadable=directory.on_unreadable,
+    )
+    app = build_app(
+        db,
+        directory,
+        Verifier(settings.issuer, settings.audience),
+        LogFollower(FolderStore(settings.object_directory)),
+        origin=settings.log_origin,
+        clock=SystemClock(),
+        readers=[reader],
+    )
+
+    async def ready() -> bool:
+        await db.ping()
+        return reader.ready
+
+    try:
+        await run_process(settings, app=app, background=[reader.run()], ready=ready)
+    finally:
+        await db.dispose()
 
 
 def writer(settings: WriterSettings) -> tuple[Writer, Db]:
@@ -97,6 +168,8 @@ def main(arguments: Sequence[str]) -> int:
     match command:
         case "write":
             return _run_writer(WriterSettings())
+        case "api":
+            asyncio.run(run_api(settings))
         case "rebuild":
             asyncio.run(rebuild(settings))
         case "migrate":

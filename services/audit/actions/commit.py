@@ -43,6 +43,7 @@ from services.audit.domain.tree import (
     leaf_hash,
     verify_consistency,
 )
+from services.audit.store.follower import KEY_NAME
 from services.audit.store.keys import LogKey, is_signature
 from services.audit.store.log import LogView, encode_commit, newest_number, read_commit, read_epochs
 from services.audit.store.objects import ObjectStore
@@ -142,6 +143,7 @@ class Committer:
             newest.checkpoint.encode(), self.key.verifier, self.key.origin, is_signature
         )
         self._publish(newest)
+        self._publish_key()
         edge = view.edge()
         if edge.root() != newest.root:
             raise NotAnExtension(f"tiles of size {newest.size} do not give the committed root")
@@ -233,6 +235,16 @@ class Committer:
         if self.newest is None:
             raise RuntimeError("the committer is not open")
         return self.newest
+
+    def _publish_key(self) -> None:
+        """Put the verification key where readers find it.
+
+        Raises:
+            NotAnExtension: another key is there; a log keeps its key.
+        """
+        line = self.key.verifier.vkey.encode()
+        if not self.store.create_if_absent(KEY_NAME, line) and self.store.read(KEY_NAME) != line:
+            raise NotAnExtension("the log was begun with another key")
 
     def _outside_checkpoint(self, number: int) -> Checkpoint:
         """Return the checkpoint kept outside; of an empty log, when there is no log at all."""
