@@ -48,13 +48,13 @@ class ClientFacingTls:
         self.look_at_file()
 
     def take(self, authorities: Sequence[str]) -> None:
-        """Take the CA certificates that identity publishes, as PEM.
-
-        Raises:
-            OSError: one of them is not a certificate; the context stays as it was.
-        """
-        self._build(tuple(authorities), self._file_text)
-        self._published = tuple(authorities)
+        """Take the CA certificates that identity publishes, as PEM; bad ones change nothing."""
+        try:
+            self._build(tuple(authorities), self._file_text)
+        except (OSError, ValueError) as error:
+            log.error("departments' CA not used", error=repr(error))
+        else:
+            self._published = tuple(authorities)
 
     def look_at_file(self) -> None:
         """Read `client_ca_file` if it is there and has changed; a bad one is logged, not used."""

@@ -1,0 +1,194 @@
+"""The composition root of one worker: what it is made of, how it starts and how it stops."""
+
+import asyncio
+import contextlib
+import gc
+import time
+from typing import Final
+
+import yaml
+from prometheus_client import REGISTRY
+
+from gateway.admin import DataPathNumbers, Explainer, GatewayCollector
+from gateway.edge import Router, routes_of
+from gateway.evidence import Evidence, EvidenceUnavailable, Shipper
+from gateway.listener import (
+    ClientFacingTls,
+    DataPath,
+    Listener,
+    LocalAnswer,
+    LocalCall,
+    VerifiedTokens,
+    listening_socket,
+)
+from gateway.settings import PARTS, GatewaySettings
+from gateway.table import PermissionTable
+from gateway.upstream import Deadlines, Pool
+from kit.kafka import client_options
+from kit.logging import get_logger
+from kit.serve import run_process
+from kit.tls import client_context
+from kit.tokens import Verifier
+
+_SHIP_SECONDS: Final = 5.0
+_LISTEN_TRIES: Final = 0.2
+
+log = get_logger()
+
+
+class Gateway:
+    """One worker of a gateway."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        options = client_options(settings)
+        self.table = PermissionTable(options, stale_after=settings.stale_after)
+        self.evidence = Evidence(
+            instance=settings.instance,
+            directory=settings.spool_directory,
+            slot=settings.slot,
+            limit=settings.spool_limit,
+            on_fatal=self._on_fatal,
+        )
+        self.shipper = Shipper(self.evidence, options)
+        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self.path = self._data_path()
+        self.listener: Listener | None = None
+        self._was_fresh = False
+        if settings.test_release_before_record:
+            log.warning("test hook in use", hook="release before record")
+
+    async def ready(self) -> bool:
+        """Tell whether the worker answers calls: it listens and has been fresh once."""
+        self._was_fresh = self._was_fresh or self.table.is_fresh(time.monotonic())
+        return self.listener is not None and self.evidence.healthy and self._was_fresh
+
+    async def run(self) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            EvidenceUnavailable: the spool failed; the process must end.
+            SlotHeld, OSError: the slot or the address cannot be used.
+        """
+        self._settings.spool_directory.mkdir(parents=True, exist_ok=True)
+        await self.evidence.start()
+        collector = self._collector()
+        REGISTRY.register(collector)
+        following = asyncio.create_task(self.table.run())
+        shipping = asyncio.create_task(self.shipper.run())
+        self.deadlines.add(self.path)
+        self.deadlines.start()
+        try:
+            await self._serve(following, shipping)
+        finally:
+            await self._stop(following, shipping)
+            REGISTRY.unregister(collector)
+
+    async def _serve(self, *tasks: asyncio.Task[None]) -> None:
+        """Listen once permissions have been read; end when something that must run ends."""
+        while not self.table.ready:
+            done, _ = await asyncio.wait(
+                {self._fatal, *tasks},
+                timeout=_LISTEN_TRIES,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for each in done:
+                each.result()
+        listener = Listener(self.path, listening_socket(self._settings.listen))
+        listener.start()
+        self.listener = listener
+        self.table.on_client_ca(self.path.tls.take)
+        # What lives until the end is never looked at again by the collector of cycles.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        log.info("listening", port=listener.port, instance=self._settings.instance)
+        done, _ = await asyncio.wait({self._fatal, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+
+    async def _stop(self, following: asyncio.Task[None], shipping: asyncio.Task[None]) -> None:
+        """Answer what is in hand, end the epoch, and send what is durable."""
+        if self.listener is not None:
+            await self.listener.stop()
+        self.deadlines.stop()
+        for pool in self.path.pools.values():
+            await pool.close()
+        await self.evidence.stop()
+        if not shipping.done():
+            await self.shipper.stop(_SHIP_SECONDS)
+        for task in (following, shipping):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        self.evidence.close()
+
+    def _on_fatal(self, error: Exception) -> None:
+        if not self._fatal.done():
+            self._fatal.set_exception(EvidenceUnavailable(f"the spool failed: {error!r}"))
+
+    def _data_path(self) -> DataPath:
+        settings = self._settings
+        contract = settings.contracts_directory / "openapi" / "gateway.v1.yaml"
+        routes = routes_of(yaml.safe_load(contract.read_text(encoding="utf-8")))
+        context = client_context(settings)
+        pools = {
+            part: Pool(
+                part,
+                settings.part_urls[part],
+                context,
+                settings.trust_domain,
+                self.deadlines,
+                settings.upstream_connections,
+            )
+            for part in PARTS
+        }
+        explainer = Explainer(self.table)
+
+        def explain(call: LocalCall) -> LocalAnswer:
+            said = explainer.explain(call.caller, call.body, call.call)
+            return LocalAnswer(said.status, said.media_type, said.body, said.reason)
+
+        return DataPath(
+            settings,
+            router=Router(routes),
+            table=self.table,
+            evidence=self.evidence,
+            tokens=VerifiedTokens(
+                Verifier(settings.issuer, settings.audience), lambda: self.table.token_keys
+            ),
+            tls=ClientFacingTls(settings),
+            pools=pools,
+            local={"explain": explain},
+            deadlines=self.deadlines,
+        )
+
+    def _collector(self) -> GatewayCollector:
+        path, counts = self.path, self.path.counts
+        numbers = DataPathNumbers(
+            answers=lambda: counts.answers,
+            refusals=lambda: counts.refusals,
+            seconds=lambda: counts.seconds,
+            handshakes_failed=lambda: counts.handshakes_failed,
+            totals=lambda: {
+                "connections_refused": counts.connections_refused,
+                "retries": counts.retries,
+                "withheld": counts.withheld,
+                "unrecorded": counts.unrecorded,
+                "token_hits": path.tokens.hits,
+                "token_misses": path.tokens.misses,
+            },
+            gauges=lambda: {"connections": len(path.connections), "in_hand": path.in_hand},
+        )
+        return GatewayCollector(numbers, self.table, self.evidence, self.shipper, path.pools)
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Raises:
+        Exception: of `Gateway.run`, after everything has stopped.
+    """
+    gateway = Gateway(settings)
+    await run_process(settings, background=[gateway.run()], ready=gateway.ready)
