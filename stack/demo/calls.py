@@ -11,10 +11,17 @@ from datong import AsyncClient, Refused
 from datong.operations import data
 from datong.operations.operation import Access
 from stack.demo.divisions import HANGZHOU, Division
-from stack.demo.entries import ADOPTIONS, ARTICLE, DIVISIONS, LAW, OTHER_PURPOSE, PURPOSE
+from stack.demo.entries import (
+    ADOPTIONS,
+    ARTICLE,
+    DIVISIONS,
+    ITEMS,
+    LAW,
+    OTHER_PURPOSE,
+    PURPOSE,
+)
 from stack.demo.town import Town
 
-ITEMS: Final = ("code", "name", "parent_code")
 CALLS: Final = 500
 CONNECTIONS: Final = 8
 PAUSE: Final = 0.005

@@ -1,13 +1,19 @@
 """The entries of the story, as their owner writes them into the catalogue."""
 
+from datetime import timedelta
 from typing import Any, Final
 
+from kit.clock import SystemClock, rfc3339
+from stack.demo.divisions import write_ndjson
 from stack.demo.town import Town
 
 DIVISIONS: Final = "division-codes"
 ADOPTIONS: Final = "adoption-files"
 PURPOSE: Final = "public-health"
 OTHER_PURPOSE: Final = "marketing"
+ITEMS: Final = ("code", "name", "parent_code")
+"""What the health commission asks for; `level` is not among them."""
+
 LAW: Final = "中华人民共和国民法典"
 ARTICLE: Final = "第一千一百一十条"
 
@@ -49,3 +55,27 @@ async def publish(town: Town, content: dict[str, Any]) -> str:
     await registrar.submit_entry(entry)
     await reviewer.approve_entry(entry)
     return entry
+
+
+async def load_divisions(town: Town) -> dict[str, Any]:
+    """Have the owner's system load all divisions; return what the platform counted."""
+    file = town.directory / "divisions.ndjson"
+    write_ndjson(file)
+    loaded: dict[str, Any] = await town.client("publisher").load_file(DIVISIONS, file)
+    return loaded
+
+
+async def request_divisions(town: Town) -> dict[str, Any]:
+    """Have the health commission ask for its system; return the request with its grant."""
+    now = SystemClock().now()
+    request: dict[str, Any] = await town.client("requester").create_request(
+        DIVISIONS,
+        systems=[town.identities["consumer"].id],
+        items=list(ITEMS),
+        purposes=[PURPOSE],
+        basis="传染病防治法第三十八条",
+        scenario="传染病病例按现住址统计到乡镇街道",
+        valid_from=rfc3339(now - timedelta(minutes=1)),
+        valid_until=rfc3339(now + timedelta(days=365)),
+    )
+    return request

@@ -7,16 +7,22 @@ import sys
 import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from datong import CallLog
 from datong.verifier.notes import LogKey, open_checkpoint
 from datong.verifier.tiles import bundle_paths, read_bundle
-from kit.clock import SystemClock, rfc3339
-from stack.demo.calls import ITEMS, StoryBroken, ask_much, be_refused, call_while
-from stack.demo.divisions import Division, divisions, write_ndjson
-from stack.demo.entries import ADOPTIONS_ENTRY, DIVISIONS, DIVISIONS_ENTRY, PURPOSE, publish
+from stack.demo.calls import StoryBroken, ask_much, be_refused, call_while
+from stack.demo.divisions import Division, divisions
+from stack.demo.entries import (
+    ADOPTIONS_ENTRY,
+    DIVISIONS,
+    DIVISIONS_ENTRY,
+    load_divisions,
+    publish,
+    request_divisions,
+)
 from stack.demo.report import DemoReport, Step, denials_of
 from stack.demo.tamper import FORGERIES, forge
 from stack.demo.town import AGENCIES, PEOPLE, SYSTEMS, Town, found
@@ -99,7 +105,15 @@ class Story:
             facts |= await self._tamper()
 
     async def _enrol(self) -> dict[str, Any]:
-        self._town = await found(self._stack, self._directory / "town", self._progress)
+        codes = await self._stack.bootstrap()
+        self._town = Town(
+            self._stack.address("gateway"),
+            self._stack.certificates.ca,
+            self._directory / "town",
+            CallLog(self._directory / "town" / "calls.ndjson"),
+        )
+        operator, security = (file.read_text(encoding="utf-8").strip() for file in codes)
+        await found(self._town, (operator, security), self._progress)
         auditor = self.town.client("auditor")
         (self._notes / "log.vkey").write_text(await auditor.get_log_key() + "\n", encoding="utf-8")
         size = await self._note_checkpoint()
@@ -133,27 +147,14 @@ class Story:
         await publish(self.town, DIVISIONS_ENTRY)
         await publish(self.town, ADOPTIONS_ENTRY)
         self._source = list(divisions())
-        file = self._directory / "divisions.ndjson"
-        count = write_ndjson(file)
-        loaded = await self.town.client("publisher").load_file(DIVISIONS, file)
-        if loaded["rows"] != count:
-            raise StoryBroken(f"{count} rows were sent, {loaded['rows']} arrived")
+        loaded = await load_divisions(self.town)
+        if loaded["rows"] != len(self._source):
+            raise StoryBroken(f"{len(self._source)} rows were sent, {loaded['rows']} arrived")
         return {"rows": loaded["rows"], "digest": loaded["digest"]}
 
     async def _request(self) -> dict[str, Any]:
-        requester = self.town.client("requester")
-        page = await requester.list_entries(resource=DIVISIONS)
-        now = SystemClock().now()
-        request = await requester.create_request(
-            DIVISIONS,
-            systems=[self.town.identities["consumer"].id],
-            items=list(ITEMS),
-            purposes=[PURPOSE],
-            basis="传染病防治法第三十八条",
-            scenario="传染病病例按现住址统计到乡镇街道",
-            valid_from=rfc3339(now - timedelta(minutes=1)),
-            valid_until=rfc3339(now + timedelta(days=365)),
-        )
+        page = await self.town.client("requester").list_entries(resource=DIVISIONS)
+        request = await request_divisions(self.town)
         self._grant = request["grant"]["id"]
         return {"found": page.items[0]["name"], "state": request["state"]}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from datong import AsyncClient, CallLog, Identity, Revisions, enrol
-from stack.supervisor import Stack
 
 BIG_DATA: Final = "hangzhou-big-data"
 CIVIL_AFFAIRS: Final = "hangzhou-civil-affairs"
@@ -86,24 +85,17 @@ class Town:
 
 
 async def found(
-    stack: Stack, directory: Path, progress: Callable[[str], None] = lambda _: None
-) -> Town:
-    """Bootstrap the platform and enrol everybody.
+    town: Town, codes: tuple[str, str], progress: Callable[[str], None] = lambda _: None
+) -> None:
+    """Enrol everybody on a platform on which nobody but the first two people exists.
 
     Args:
-        stack: a running platform on which nobody exists yet.
-        directory: new folder for identities and the log of calls.
+        town: with no identities yet.
+        codes: the one-time codes of platform operator and security officer.
         progress: told who was enrolled.
     """
-    town = Town(
-        gateway=stack.address("gateway"),
-        server_ca=stack.certificates.ca,
-        directory=directory,
-        calls=CallLog(directory / "calls.ndjson"),
-    )
-    operator_code, security_code = await stack.bootstrap()
-    await town.enrol("operator", operator_code.read_text(encoding="utf-8").strip())
-    await town.enrol("security:platform", security_code.read_text(encoding="utf-8").strip())
+    await town.enrol("operator", codes[0])
+    await town.enrol("security:platform", codes[1])
     progress("platform operator and security officer")
     for agency, name in AGENCIES:
         await _found_agency(town, agency, name)
@@ -111,7 +103,6 @@ async def found(
     await asyncio.gather(*(_add_person(town, *person) for person in PEOPLE))
     await asyncio.gather(*(_add_system(town, *system) for system in SYSTEMS))
     progress("people and systems")
-    return town
 
 
 async def _found_agency(town: Town, agency: str, name: str) -> None:

@@ -1,0 +1,65 @@
+"""`make example`: put the demo's agencies and data on the running platform, to call it oneself."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from datong import CallLog, DatongError
+from stack.demo.entries import (
+    ADOPTIONS_ENTRY,
+    DIVISIONS_ENTRY,
+    load_divisions,
+    publish,
+    request_divisions,
+)
+from stack.demo.town import Town, found
+from stack.folders import CHECKOUT
+
+PLATFORM: Final = CHECKOUT / ".datong" / "local"
+
+
+def main() -> int:
+    """Fill the platform of `make up`; return the exit code."""
+    console = Console(stderr=True)
+    state_file = PLATFORM / "state.json"
+    if not state_file.exists():
+        console.print("The platform does not run; start it with `make up`.")
+        return 3
+    try:
+        asyncio.run(_fill(json.loads(state_file.read_text(encoding="utf-8")), console))
+    except DatongError as error:
+        console.print(f"{error}\nThe example needs a new platform: `make clean up example`.")
+        return error.exit_code
+    console.print(f"Identities are in {PLATFORM / 'example'}; the README shows a first call.")
+    return 0
+
+
+async def _fill(state: dict[str, str], console: Console) -> None:
+    folder = PLATFORM / "example"
+    town = Town(
+        state["gateway_url"].removeprefix("https://"),
+        Path(state["ca_file"]),
+        folder,
+        CallLog(folder / "calls.ndjson"),
+    )
+    codes = [
+        (PLATFORM / "codes" / f"{name}.code").read_text(encoding="utf-8").strip()
+        for name in ("platform-operator", "security-officer")
+    ]
+    try:
+        await found(town, (codes[0], codes[1]), console.print)
+        await publish(town, DIVISIONS_ENTRY)
+        await publish(town, ADOPTIONS_ENTRY)
+        loaded = await load_divisions(town)
+        console.print(f"{loaded['rows']} rows of 行政区划代码")
+        await request_divisions(town)
+    finally:
+        await town.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
