@@ -70,6 +70,11 @@ class Places:
         """File (0600) with the URL of that part's database."""
         return self.directory / "secrets" / f"{part}.url"
 
+    @property
+    def log_key_file(self) -> Path:
+        """File (0600) with the Ed25519 seed that signs the evidence log, 64 hex digits."""
+        return self.directory / "secrets" / "log.key"
+
 
 def plan(
     places: Places,
@@ -128,8 +133,6 @@ def _own_settings(places: Places, part: str) -> dict[str, str]:
         own |= {
             "DATONG_OBJECT_DIRECTORY": str(directory / "objects"),
             "DATONG_LOG_ORIGIN": LOG_ORIGIN,
-            "DATONG_LOG_KEY_FILE": str(directory / "secrets" / "log.key"),
-            "DATONG_LAST_CHECKPOINT_FILE": str(directory / "last-checkpoint"),
         }
     return own
 
@@ -143,6 +146,9 @@ def _service(
     environment = settings_of(places, part) | {"DATONG_HEALTH_LISTEN": health}
     if listen is not None:
         environment["DATONG_LISTEN"] = listen
+    if name == "audit-write":  # the only process that may sign the log
+        environment["DATONG_LOG_KEY_FILE"] = str(places.log_key_file)
+        environment["DATONG_LAST_CHECKPOINT_FILE"] = str(places.directory / "last-checkpoint")
     return ProcessPlan(
         name=name,
         part=part,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from stack.kafka import Kafka
 from stack.ports import free_port
 from stack.postgres import Postgres
 from stack.process import Process
+from stack.secrets import write_secret
 from stack.settings import StackSettings, inherited_environment
 from stack.supervisor.housekeeping import pss, set_old_logs_aside
 from stack.supervisor.plan import PROGRAMS, Places, ProcessPlan, Programs, plan, settings_of
@@ -170,6 +172,8 @@ class Stack:
         self._places = Places(self.directory, certificates, kafka)
         self._tell("creating databases and topics")
         (self.directory / "secrets").mkdir(mode=0o700, exist_ok=True)
+        if not self._places.log_key_file.exists():  # kept: another key would fork the log
+            write_secret(self._places.log_key_file, secrets.token_hex(32))
         await create_databases(administrator_url, self._places, list(self._programs.services))
         await create_topics(kafka)
         self._tell("migrating databases")

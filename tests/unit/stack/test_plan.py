@@ -65,6 +65,14 @@ def test_each_part_has_its_own_identity_and_database(places: Places) -> None:
     assert len(set(databases.values())) == 5
 
 
+def test_only_the_log_writer_holds_the_key_of_the_log(places: Places) -> None:
+    holders = [
+        name for name, each in planned(places).items() if "DATONG_LOG_KEY_FILE" in each.environment
+    ]
+
+    assert holders == ["audit-write"]
+
+
 def test_the_narrower_override_wins(places: Places) -> None:
     processes = planned(
         places,
