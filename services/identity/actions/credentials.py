@@ -1,0 +1,158 @@
+"""Issuing, renewing and revoking certificates; the revocation list."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kit import outbox
+from kit.clock import rfc3339
+from kit.db import Tx
+from kit.events import Fact, State
+from kit.kafka import Position
+from kit.tokens import thumbprint
+from services.identity import events
+from services.identity.actions.subjects import Changed, require_own
+from services.identity.clients.authority import Authority
+from services.identity.clients.csr import requested_key
+from services.identity.domain.codes import (
+    CodeExpired,
+    CodeInvalid,
+    CodeUsed,
+    digest_of,
+    refusal_of,
+)
+from services.identity.domain.credentials import (
+    Credential,
+    Presented,
+    require_active,
+    require_valid,
+    revoked,
+)
+from services.identity.domain.subjects import Agency, Holder, Person, System
+from services.identity.events import By
+from services.identity.store import codes, credentials, subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """An issued certificate.
+
+    Attributes:
+        certificate, ca: PEM.
+        positions: the states that must be known before it is of use.
+    """
+
+    credential: Credential
+    certificate: str
+    ca: str
+    positions: list[Position]
+
+
+async def enrol(
+    tx: Tx, authority: Authority, text: str, csr: str, now: datetime, call: str | None
+) -> Certified | CodeUsed | CodeExpired:
+    """Exchange a one-time code and a CSR for a certificate.
+
+    A code that was used or has expired is refused by a returned value, since that is a fact for
+    the auditor; the code of a refused CSR stays good.
+
+    Raises:
+        CodeInvalid: nobody gave this code out.
+        AgencySuspended, CallerSuspended, CsrInvalid: as they say.
+    """
+    code = await codes.find(tx, digest_of(text, authority.digest))
+    if code is None:
+        raise CodeInvalid
+    kind: type[Person] | type[System] = Person if code.kind == "person" else System
+    holder: Holder = await subjects.find(tx, kind, code.holder)
+    by = By(f"{holder.kind}/{holder.id}", call)
+    refusal = refusal_of(code, now)
+    if refusal is not None:
+        data = {"agency": holder.agency, "reason": refusal.code}
+        await outbox.append(tx, events.change("code-refused", holder.kind, holder.id, by, data))
+        return refusal
+    agency = await subjects.find(tx, Agency, holder.agency)
+    require_active(holder, agency)
+    key = requested_key(csr)
+    await codes.use(tx, code, now)
+    credential, pem = authority.certify(holder, key, now)
+    return await _issue(tx, Presented(credential, holder, agency), pem, authority.pem, by, "code")
+
+
+async def renew(
+    tx: Tx, authority: Authority, certificate: bytes, csr: str, now: datetime, call: str | None
+) -> Certified:
+    """Issue a new certificate to the holder of `certificate` (DER), which stays valid.
+
+    Raises:
+        CertificateInvalid, CertificateRevoked, AgencySuspended, CallerSuspended, CsrInvalid: as
+            they say.
+    """
+    found = await credentials.present(tx, thumbprint(certificate))
+    old = require_valid(found[0] if found else None, now)
+    require_active(old.holder, old.agency)
+    key = requested_key(csr)
+    credential, pem = authority.certify(old.holder, key, now)
+    new = Presented(credential, old.holder, old.agency)
+    by = By(credential.subject, call)
+    return await _issue(tx, new, pem, authority.pem, by, old.credential.thumbprint)
+
+
+async def _issue(
+    tx: Tx, new: Presented, pem: str, ca: str, by: By, authorised_by: str
+) -> Certified:
+    """Keep and tell a new certificate, which a code or the certificate of that name authorised."""
+    credential = new.credential
+    await credentials.add(tx, credential)
+    state = events.state_of(credential)
+    data = {
+        "agency": credential.agency,
+        "holder": credential.subject,
+        "serial": credential.serial,
+        "not_after": rfc3339(credential.not_after),
+        "authorised_by": authorised_by,
+    }
+    fact = events.change("credential-issued", "credential", credential.thumbprint, by, data)
+    await outbox.append(tx, state, fact)
+    positions = [
+        (told.topic, told.subject, told.version)
+        for told in (state, events.state_of(new.holder), events.state_of(new.agency))
+    ]
+    return Certified(credential, pem, ca, positions)
+
+
+async def revoke(
+    tx: Tx, shown: str, reason: str | None, now: datetime, by: By, *, any_agency: bool
+) -> Changed[Credential]:
+    """Revoke a certificate for good; a repeated call publishes the state again.
+
+    Args:
+        shown: its thumbprint.
+        any_agency: the caller may revoke those of every agency.
+
+    Raises:
+        CredentialUnknown, OtherAgency: as they say.
+    """
+    credential = await credentials.lock(tx, shown)
+    if not any_agency:
+        require_own(credential.agency, by)
+    changed = revoked(credential, now)
+    told: list[State | Fact] = [events.state_of(changed)]
+    if changed is not credential:
+        await credentials.save(tx, changed)
+        data = {
+            "agency": credential.agency,
+            "holder": credential.subject,
+            "reason": reason,
+            "version": changed.version,
+        }
+        told.append(events.change("credential-revoked", "credential", shown, by, data))
+    return Changed(changed, await outbox.append(tx, *told))
+
+
+async def current_crl(tx: Tx, authority: Authority, now: datetime) -> bytes:
+    """Return a signed CRL (DER) of all revoked certificates that have not expired."""
+    mark = await credentials.revocation_mark(tx, now)
+    known = authority.known_crl(mark, now)
+    if known is not None:
+        return known
+    return authority.sign_crl(await credentials.revocations(tx, now), mark, now)

@@ -1,0 +1,1 @@
+"""What identity reaches outside its database: the departments' CA and the token keys."""

@@ -1,0 +1,1 @@
+"""Rules of identity; pure: no database, no cryptography, no HTTP."""

@@ -1,0 +1,1 @@
+"""Routes of identity: each opens the transaction and names who may call."""

@@ -1,0 +1,1 @@
+"""What travels in bodies. Unknown members and wrong types are refused."""
