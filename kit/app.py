@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from typing_extensions import override
 
 from kit import problems
-from kit.auth import Access, call_of
+from kit.auth import Access, Allowed, call_of
 from kit.canonical import NotStrictJson, strict_loads
 from kit.errors import DomainError
 from kit.http import parse_after
@@ -51,10 +51,14 @@ class _StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route with strict JSON. Routers of services are made with `route_class=StrictRoute`."""
 
+    def answering(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request after it was wrapped: FastAPI's own handler."""
+        return super().get_route_handler()
+
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the request before FastAPI reads it."""
-        handler = super().get_route_handler()
+        handler = self.answering()
         template = self.path_format
 
         async def handle(request: Request) -> Response:
@@ -67,6 +71,29 @@ class StrictRoute(APIRoute):
                 SECONDS.labels(template).observe(time.perf_counter() - started)
 
         return handle
+
+
+class DirectRoute(StrictRoute):
+    """A route whose function takes request and caller, and returns a response made of bytes.
+
+    It is declared like any other, with its `allow(...)` in the signature, but FastAPI neither
+    resolves dependencies nor validates: on a hot path that costs more than the work itself.
+    Parameters and bodies are documented by `openapi_extra` and checked by the function.
+    """
+
+    @override
+    def answering(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return a handler that checks the caller and calls the function."""
+        found = [d.call for d in self.dependant.dependencies if isinstance(d.call, Allowed)]
+        if len(found) != 1:
+            raise TypeError(f"{self.name} names no caller by allow(...)")
+        allowed, function = found[0], self.endpoint
+
+        async def answer(request: Request) -> Response:
+            response: Response = await function(request, await allowed(request))
+            return response
+
+        return answer
 
 
 async def _await_after(request: Request) -> None:
@@ -210,8 +237,11 @@ _HANDLERS: Final = {
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
     PoolTimeout: _unavailable,
-    asyncpg.CannotConnectNowError: _unavailable,
+    # These come from raw connections; SQLAlchemy wraps its own.
+    asyncpg.OperatorInterventionError: _unavailable,
     asyncpg.PostgresConnectionError: _unavailable,
+    asyncpg.TooManyConnectionsError: _unavailable,
+    asyncpg.InterfaceError: _unavailable,
     KafkaError: _unavailable,
     OSError: _unavailable,
     TimeoutError: _unavailable,

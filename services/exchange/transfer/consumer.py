@@ -1,0 +1,176 @@
+"""States in: our own copy of entries and grants, read narrowly from the bus.
+
+A state that cannot be read, or restricts in a way that this release does not know, makes its
+subject unreadable: it allows nothing until a readable state arrives.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from kit.clock import parse_rfc3339
+from kit.directory import Directory
+from kit.kafka import Apply, StateEvent
+from services.exchange.transfer.domain import Copies, Entry, Grant, Item, ItemType, Layout
+
+ENTRY: Final = "catalog.entry.v1"
+GRANT: Final = "sharing.grant.v1"
+
+_CRITICAL: Final = {
+    ENTRY: frozenset({"share_class", "state", "items"}),
+    GRANT: frozenset(
+        {
+            "systems",
+            "items",
+            "modes",
+            "operations",
+            "purposes",
+            "valid_from",
+            "valid_until",
+            "state",
+        }
+    ),
+}
+"""Restricting members that this release enforces; `share_class` and `operations` do not bear on
+queries under a grant. Any other name makes its subject unreadable."""
+
+
+class Arrivals:
+    """Takes states into the copies, and lets calls wait for one that has not arrived."""
+
+    def __init__(self, copies: Copies, directory: Directory) -> None:
+        self.copies = copies
+        self._directory = directory
+        self._changed = asyncio.Event()
+
+    def handlers(self) -> dict[str, Apply]:
+        """Return what a `StateReader` needs to keep entries, grants and callers."""
+        return {**self._directory.handlers(), ENTRY: self.apply, GRANT: self.apply}
+
+    def apply(self, event: StateEvent) -> None:
+        """Take a newer state of an entry or a grant; never raises."""
+        try:
+            if not event.critical <= _CRITICAL[event.topic]:
+                raise ValueError("restricts in an unknown way")
+            if event.topic == ENTRY:
+                self.copies.put_entry(read_entry(event.data))
+            else:
+                self.copies.put_grant(read_grant(event.data, event.version))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._spoil(event.subject, event.version)
+        self._changed.set()
+
+    def on_unreadable(self, topic: str, subject: str, reason: str) -> None:
+        """Mark a subject whose state event cannot be read."""
+        if topic in _CRITICAL:
+            self._spoil(subject, None)
+            self._changed.set()
+        else:
+            self._directory.on_unreadable(topic, subject, reason)
+
+    async def wait_for(self, reached: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `reached()` holds, at most `seconds`; tell whether it does."""
+        end = time.monotonic() + seconds
+        while not reached():
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return reached()
+        return True
+
+    def _spoil(self, subject: str, version: int | None) -> None:
+        """Mark what `subject` names as unreadable, with all that was known of it."""
+        kind, _, subject_id = subject.partition("/")
+        if kind == "entry" and subject_id in self.copies.entries:
+            entry = self.copies.entries[subject_id]
+            self.copies.put_entry(replace(entry, readable=False))
+        elif kind == "grant" and subject_id in self.copies.grants:
+            grant = self.copies.grants[subject_id]
+            self.copies.put_grant(replace(grant, version=version or grant.version, readable=False))
+
+
+def read_entry(data: Mapping[str, Any]) -> Entry:
+    """Return the entry that `data` of a `catalog.entry` state describes.
+
+    Raises:
+        KeyError, TypeError, ValueError: it does not describe one.
+    """
+    items = tuple(
+        Item(
+            _text(item["name"]),
+            ItemType(item["type"]),
+            _flag(item["required"]),
+            _flag(item["key"]),
+            _flag(item["filterable"]),
+        )
+        for item in data["items"]
+    )
+    layout = Layout(items)
+    if len(layout.by_name) != len(items) or not items:
+        raise ValueError("no items, or one twice")
+    return Entry(
+        _text(data["id"]),
+        _number(data["version"]),
+        _text(data["resource"]),
+        _text(data["agency"]),
+        _text(data["state"]),
+        layout,
+    )
+
+
+def read_grant(data: Mapping[str, Any], version: int) -> Grant:
+    """Return the grant that `data` of a `sharing.grant` state of `version` describes.
+
+    Raises:
+        KeyError, TypeError, ValueError: it does not describe one.
+    """
+    return Grant(
+        _text(data["id"]),
+        version,
+        _text(data["resource"]),
+        _text(data["entry"]),
+        _number(data["entry_version"]),
+        _texts(data["systems"]),
+        _texts(data["items"]),
+        _texts(data["modes"]),
+        _texts(data["purposes"]),
+        _instant(data["valid_from"]),
+        _instant(data["valid_until"]),
+        _text(data["state"]),
+        None if data.get("reason") is None else _text(data["reason"]),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("not a text")
+    return value
+
+
+def _texts(value: Any) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return frozenset(map(_text, value))
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not a boolean")
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def _instant(value: Any) -> datetime | None:
+    return None if value is None else parse_rfc3339(_text(value))

@@ -1,0 +1,173 @@
+"""Refusals of transfer; each code has a row in `contracts/problems.yaml`."""
+
+from typing import ClassVar
+
+from kit.errors import DomainError, Kind
+
+
+class ResourceUnknown(DomainError):
+    """No published entry makes the resource available."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "resource-unknown"
+
+
+class ResourceWithdrawn(DomainError):
+    """The entry of the resource was withdrawn."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "resource-withdrawn"
+
+
+class PermissionUnreadable(DomainError):
+    """A state that decides about the call cannot be read."""
+
+    kind: ClassVar = Kind.UNAVAILABLE
+    code: ClassVar = "permission-unreadable"
+
+
+class PermissionsBehind(DomainError):
+    """Our copy is older than what the gateway decided on, and stayed so."""
+
+    kind: ClassVar = Kind.UNAVAILABLE
+    code: ClassVar = "permissions-behind"
+
+
+class NotTheOwner(DomainError):
+    """Only the agency that owns the entry loads its rows."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "not-the-owner"
+
+
+class EntryNotPublished(DomainError):
+    """The entry is not published."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "entry-not-published"
+
+
+class EntryChanged(DomainError):
+    """Another version of the entry was published while rows were uploaded."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "entry-changed"
+
+
+class GrantMissing(DomainError):
+    """No grant covers the system and the resource."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "grant-missing"
+
+
+class GrantNotYetValid(DomainError):
+    """The period of the grant has not begun."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "grant-not-yet-valid"
+
+
+class GrantExpired(DomainError):
+    """The period of the grant is over."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "grant-expired"
+
+
+class GrantSuspended(DomainError):
+    """The grant is suspended."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "grant-suspended"
+
+
+class GrantEnded(DomainError):
+    """The grant was ended."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "grant-ended"
+
+
+class ModeNotGranted(DomainError):
+    """The grant does not cover queries."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "mode-not-granted"
+
+
+class PurposeMissing(DomainError):
+    """The call states no purpose."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "purpose-missing"
+
+
+class PurposeNotGranted(DomainError):
+    """The grant does not cover the purpose."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "purpose-not-granted"
+
+
+class ItemsNotGranted(DomainError):
+    """The grant does not cover some of the items asked for, or filtered by."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "items-not-granted"
+
+
+class ItemUnknown(DomainError):
+    """The entry has no item of this name."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "item-unknown"
+
+
+class ItemNotFilterable(DomainError):
+    """The entry does not let rows be chosen by this item."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "item-not-filterable"
+
+
+class QueryInvalid(DomainError):
+    """The body of a query does not fit its schema or the items."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "body-invalid"
+
+
+class CursorInvalid(DomainError):
+    """The cursor is not one that this query gave out."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "cursor-invalid"
+
+
+class RowsInvalid(DomainError):
+    """Rows do not fit the items; nothing was changed."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "rows-invalid"
+
+
+class BodyTooLarge(DomainError):
+    """The body exceeds what a load may have."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "body-too-large"
+
+
+class ContentTypeUnsupported(DomainError):
+    """The body is of another content type than the route takes."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "content-type-unsupported"
+
+
+class ContentDigestMismatch(DomainError):
+    """The body is not the one whose `Content-Digest` was sent (RFC 9530)."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "content-digest-mismatch"

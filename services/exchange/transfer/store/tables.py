@@ -1,0 +1,81 @@
+"""Names and types of the tables that hold rows: quoted, never taken from a caller as they are.
+
+A load makes a new table under a name never used before and drops the one it replaces. A reader
+that knows only the old name therefore fails to find it, and never sees half of either.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from kit.ids import uuid7
+from services.exchange.transfer.domain import Item, ItemType, Layout
+
+SCHEMA: Final = "rows"
+LINE: Final = "line"
+"""Column with the number of the line that a row was loaded from."""
+
+TYPES: Final[Mapping[ItemType, str]] = {
+    # Bytes order text: the order of pages must not depend on a locale.
+    ItemType.TEXT: 'text COLLATE "C"',
+    ItemType.INTEGER: "bigint",
+    ItemType.DECIMAL: "numeric",
+    ItemType.BOOLEAN: "boolean",
+    ItemType.DATE: "date",
+    ItemType.DATETIME: "timestamptz",
+}
+
+
+def new_table() -> str:
+    """Return a name that no table had before."""
+    return f"d_{UUID(uuid7()).hex}"
+
+
+def quoted(name: str) -> str:
+    """Return `name` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def column_name(item: Item) -> str:
+    """Return the unquoted name of an item's column: `i_` and the item's name.
+
+    The prefix keeps names apart from columns of ours and of PostgreSQL's. Names that PostgreSQL
+    would cut off are replaced by their hash.
+    """
+    name = f"i_{item.name}"
+    return name if len(name.encode()) <= 63 else "h_" + sha256(item.name.encode()).hexdigest()[:40]
+
+
+def column(item: Item) -> str:
+    """Return the quoted column of an item."""
+    return quoted(column_name(item))
+
+
+def qualified(table: str) -> str:
+    """Return the quoted name of a table of rows."""
+    return f"{SCHEMA}.{quoted(table)}"
+
+
+def to_json(layout: Layout) -> list[dict[str, Any]]:
+    """Return a layout as it is kept."""
+    return [
+        {
+            "name": item.name,
+            "type": item.type.value,
+            "required": item.required,
+            "key": item.key,
+            "filterable": item.filterable,
+        }
+        for item in layout.items
+    ]
+
+
+def from_json(items: list[dict[str, Any]]) -> Layout:
+    """Return a kept layout."""
+    return Layout(
+        tuple(
+            Item(i["name"], ItemType(i["type"]), i["required"], i["key"], i["filterable"])
+            for i in items
+        )
+    )
