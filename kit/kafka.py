@@ -205,8 +205,8 @@ class StateReader:
             retry_backoff_ms=100,
             metadata_max_age_ms=30_000,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             partitions = {TopicPartition(topic, 0): topic for topic in self._handlers}
             consumer.assign(list(partitions))
             ends = await consumer.end_offsets(list(partitions))
