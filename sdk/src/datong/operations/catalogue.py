@@ -31,6 +31,9 @@ def list_entries(
     *,
     agency: str | None = None,
     resource: str | None = None,
+    text: str | None = None,
+    share_class: str | None = None,
+    state: str | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Operation[Page]:
@@ -39,9 +42,19 @@ def list_entries(
     Args:
         agency: only entries of this owner.
         resource: only the entry that makes this resource available.
+        text: a piece of the name, summary or resource id.
+        share_class: `unconditional`, `conditional` or `not_shared`.
+        state: `published` by default; `draft` and `submitted` of one's own agency only.
     """
     path = with_query(
-        "/catalog/v1/entries", agency=agency, resource=resource, limit=limit, cursor=cursor
+        "/catalog/v1/entries",
+        agency=agency,
+        resource=resource,
+        text=text,
+        share_class=share_class,
+        state=state,
+        limit=limit,
+        cursor=cursor,
     )
     return get("list_entries", path, read_page)
 

@@ -1,0 +1,117 @@
+"""What the command prints: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from datong.errors import DatongError, Refused, Unreachable
+
+MAX_COLUMNS = 8
+
+
+class Output:
+    """Standard output for results, standard error for everything else."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """Choose the form."""
+        self.as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._error = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def document(self, value: Any) -> None:
+        """Print one JSON document."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+    def line(self, text: str) -> None:
+        """Print plain text as it is, also where programs read it."""
+        sys.stdout.write(text + "\n")
+
+    def object(self, value: dict[str, Any]) -> None:
+        """Print an object: as JSON, or one member per line."""
+        if self.as_json:
+            self.document(value)
+            return
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, member in value.items():
+            table.add_row(name, _cell(member))
+        self._out.print(table)
+
+    def items(
+        self,
+        items: Iterable[dict[str, Any]],
+        columns: Sequence[str] = (),
+        *,
+        following: str | None = None,
+    ) -> None:
+        """Print a list: as JSON with `next`, or as a table.
+
+        Args:
+            columns: members to show; those of the first item when none is named.
+            following: cursor of the next page.
+        """
+        listed = list(items)
+        if self.as_json:
+            self.document({"items": listed, "next": following})
+            return
+        names = list(columns) or list(listed[0] if listed else {})[:MAX_COLUMNS]
+        table = Table()
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for item in listed:
+            table.add_row(*(_cell(item.get(name)) for name in names))
+        self._out.print(table if listed else "nothing found")
+        if following is not None:
+            self.note(f"There is more: --cursor {following}")
+
+    def note(self, text: str) -> None:
+        """Tell people something besides the result."""
+        self._error.print(escape(text))
+
+    def done(self, text: str, value: dict[str, Any]) -> None:
+        """Print a sentence for people, or the object for programs."""
+        if self.as_json:
+            self.document(value)
+        else:
+            self._out.print(escape(text))
+
+    def error(self, error: DatongError) -> None:
+        """Print what went wrong and what to do."""
+        if self.as_json:
+            sys.stderr.write(json.dumps({"error": _described(error)}, ensure_ascii=False) + "\n")
+            return
+        self._error.print(f"[bold red]{escape(str(error))}[/bold red]")
+        if error.next_step and not isinstance(error, Refused):
+            self._error.print(f"  next step: {escape(error.next_step)}")
+        if isinstance(error, Unreachable) and error.call:
+            self._error.print(f"  call: {error.call}")
+
+
+def _described(error: DatongError) -> dict[str, Any]:
+    if isinstance(error, Refused):
+        return {"kind": "refused", **error.as_json()}
+    described = {
+        "kind": type(error).__name__,
+        "detail": error.detail,
+        "next_step": error.next_step,
+        "call": error.call if isinstance(error, Unreachable) else None,
+    }
+    return {name: value for name, value in described.items() if value is not None}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(member, str) for member in value):
+        return escape(", ".join(value))
+    if isinstance(value, (dict, list)):
+        return escape(json.dumps(value, ensure_ascii=False))
+    return escape(str(value))
