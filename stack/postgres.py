@@ -5,6 +5,7 @@ reach the data folder or read the server's files, both are placed under `/var/li
 of folders that are not ours are never changed.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -13,6 +14,8 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+
+import psutil
 
 from stack.folders import folder_of_root, prepared_once
 from stack.ports import free_port
@@ -79,6 +82,7 @@ class Postgres:
     def start(self) -> None:
         """Prepare the folder and start the server; it is not ready yet."""
         self.prepare()
+        self._forget_a_zombie()
         values = dict(CONFIGURATION, port=str(self.port))
         if not self.durable:
             values |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -147,6 +151,19 @@ class Postgres:
             and lines[7].strip() == "ready"
         )
 
+    def _forget_a_zombie(self) -> None:
+        """Remove the pid file of a killed server that nobody has collected yet.
+
+        A new server takes a zombie for a living one, and where process 1 collects nothing, as in
+        some containers, would do so for ever. Every process of a server works in its data folder:
+        when none is left there, the file says nothing.
+        """
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError, psutil.Error):
+            pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE and not _works_in(self.data):
+                pid_file.unlink()
+
     def _initdb(self) -> None:
         # The file is read by the server's user: it lies in the data folder's parent only briefly.
         handover = self.data.with_name("postgres.handover")
@@ -206,6 +223,14 @@ class Postgres:
                     shutil.copytree(source, copy / part, symlinks=True, dirs_exist_ok=True)
                 (copy / "complete").touch()
         return copy / package.name / SERVER / "bin" / name
+
+
+def _works_in(folder: Path) -> bool:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                return True
+    return False
 
 
 def _account() -> Account | None:
