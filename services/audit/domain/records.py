@@ -48,6 +48,8 @@ FACT_FIELDS: Final[Mapping[str, str]] = {
 """Fields of a fact's data that its record repeats, and under which name: ids, codes, counts and
 instants. Names of people and free text stay out, since the log never forgets."""
 
+_NAMED: Final = ("subject", "actor", "call")
+
 
 class RecordUnreadable(ValueError):
     """Bytes that cannot enter the log as a record; the text says why."""
@@ -128,6 +130,8 @@ def fact_record(event: Mapping[str, Any], digest: str) -> dict[str, Any]:
         }
         if "call" in event:
             record["call"] = event["call"]
+        if not all(isinstance(record.get(name, ""), str) for name in ("event", *_NAMED)):
+            raise RecordUnreadable("type, subject, actor and call are texts")
         data = event["data"]
         for name, field in FACT_FIELDS.items():
             value = data.get(name)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,14 @@ async def send(
             await (await producer.send_batch(batch, topic, partition=0))
     finally:
         await producer.stop()
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of the bus, for tests without one."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
