@@ -112,6 +112,7 @@ class AsyncClient:
         )
         self._tokens = TokenKeeper(identity, fixed=token)
         self._retries = retries
+        self._timeout = data.timeout_text(seconds) if seconds != SECONDS else None
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -161,6 +162,8 @@ class AsyncClient:
 
     async def _attempt(self, operation: Operation[Any], sink: IO[bytes] | None) -> Answer:
         headers: dict[str, str] = {}
+        if self._timeout is not None and operation.seconds is None:
+            headers["Datong-Timeout"] = self._timeout
         if operation.access is Access.CALLER:
             token = await self._tokens.get(self._issue_token)
             if token is not None:

@@ -52,6 +52,11 @@ def _read_rows(answer: Answer) -> Rows:
     return Rows(rows, cursor, answer.call, answer.evidence, answer.salt)
 
 
+def timeout_text(seconds: float) -> str:
+    """Value of `Datong-Timeout`: seconds with at most three decimals."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
+
+
 def _data_headers(
     purpose: str | None, case: str | None, grant: str | None, seconds: float | None
 ) -> dict[str, str]:
@@ -59,7 +64,7 @@ def _data_headers(
         "Datong-Purpose": purpose,
         "Datong-Case": case,
         "Datong-Grant": grant,
-        "Datong-Timeout": None if seconds is None else f"{seconds:.3f}".rstrip("0").rstrip("."),
+        "Datong-Timeout": None if seconds is None else timeout_text(seconds),
     }
     return {name: value for name, value in given.items() if value is not None}
 
