@@ -124,7 +124,7 @@ class Router:
             if node is None or node.rest:
                 break
             child = node.children.get(segment)
-            if child is None:
+            if child is None and segment:
                 child = node.parameter
                 if child is not None and node.name == "resource":
                     resource = segment.decode()
@@ -203,7 +203,7 @@ def _require_path(path: bytes) -> None:
     segments = path[1:].split(b"/")
     if b".." in segments or b"." in segments:
         raise malformed("The path contains a dot segment.")
-    if b"" in segments and path != b"/":
+    if b"" in segments[:-1]:
         raise malformed("The path contains an empty segment.")
 
 

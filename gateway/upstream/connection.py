@@ -85,6 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_held",
         "_interim",
         "_interims",
+        "_keeps_alive",
         "_owner",
         "_parser",
         "_started",
@@ -112,6 +113,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._held = False
         self._finished = False
         self._excess = False
+        self._keeps_alive = False
         self.used = False
         self.known = False
         self.closing = False
@@ -238,6 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise ValueError("an interim answer that nobody asked for")
             return
         self._started = True
+        self._keeps_alive = self._parser.should_keep_alive()
         if self._taker is not None:
             headers, self._headers = self._headers, []
             self._taker.answer_started(status, headers)
@@ -258,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
         taker, self._taker = self._taker, None
         if taker is None:
             return
-        if self._excess or self._body_pending or not self._parser.should_keep_alive():
+        if self._excess or self._body_pending or not self._keeps_alive:
             # With a body that was not sent to its end, its rest would be read as another call.
             self._close()
         else:
