@@ -42,7 +42,9 @@ class RecordSummary(BaseModel):
     def of(cls, found: Found) -> Self:
         """Return the shape of an indexed record."""
         fields = {name: getattr(found, name) for name in Found.__dataclass_fields__}
-        return cls(**fields, grant=found.grant_id, case=found.case_number)
+        fields["grant"] = fields.pop("grant_id")
+        fields["case"] = fields.pop("case_number")
+        return cls(**{name: value for name, value in fields.items() if value is not None})
 
 
 class RecordProof(BaseModel):

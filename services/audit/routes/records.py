@@ -89,7 +89,7 @@ def _restriction(caller: Caller) -> str | None:
 
 @router.get(
     "/records",
-    response_model_exclude_none=True,
+    response_model_exclude_unset=True,
     responses={**READING, **declare("cursor-invalid")},
 )
 async def search_records(
