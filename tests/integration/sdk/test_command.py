@@ -167,17 +167,17 @@ async def test_a_suspension_names_the_state_to_wait_for(
 async def test_an_explanation_lists_the_checks(
     datong: Any, double: Any, answering: Answering
 ) -> None:
-    checks = [{"name": "grant-state", "passed": False, "fact": "suspended"}]
+    checks = [{"check": "grant-suspended", "passed": False, "fact": "suspended"}]
     double.on(
         "/gateway/v1/explanations",
-        answering({"allowed": False, "reason": "grant-suspended", "checks": checks}),
+        answering({"decision": "denied", "reason": "grant-suspended", "checks": checks}),
     )
 
     code, out, error = await datong("explain", "divisions", "--purpose", "registration")
 
     assert code == 0
-    assert "grant-state" in out
-    assert "refused: grant-suspended" in error
+    assert "suspended" in out
+    assert "denied: grant-suspended" in error
 
 
 async def test_lists_show_columns_and_the_next_cursor(

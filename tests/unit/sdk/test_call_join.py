@@ -151,6 +151,29 @@ def test_an_answer_that_the_log_calls_withheld_was_not_withheld(
     assert "withheld" in report.problems[0].detail
 
 
+def test_a_refusal_in_place_of_a_withheld_answer_is_consistent(
+    join: Any, call: Any, records: Builders
+) -> None:
+    withheld = records["record"](2, "withheld", of=RECORD, call=CALL, reason="grant-suspended")
+    line = answered(evidence=None, salt=None, status=403, code="grant-suspended")
+
+    report = join([call(), withheld], [sent(), line])
+
+    assert report.ok
+    assert report.calls.matched == 1
+
+
+def test_a_record_that_was_begun_when_evidence_became_unavailable_is_consistent(
+    join: Any, call: Any
+) -> None:
+    line = answered(evidence=None, salt=None, status=503, code="evidence-unavailable")
+
+    report = join([call()], [sent(), line])
+
+    assert report.ok
+    assert report.calls.uncertified == 1
+
+
 def test_a_call_whose_outcome_was_never_seen_has_at_most_one_record(join: Any, call: Any) -> None:
     unknown = {"event": "unknown", "call": CALL, "at": "x", "error": "ReadError: "}
 

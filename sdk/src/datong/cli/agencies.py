@@ -145,13 +145,11 @@ def _person_code(context: typer.Context, person: Id) -> None:
         session.output.object(client.issue_person_code(person))
 
 
-def _list_systems(
-    context: typer.Context, agency: Agency = None, limit: Limit = None, cursor: Cursor = None
-) -> None:
-    """List systems."""
+def _list_systems(context: typer.Context, limit: Limit = None, cursor: Cursor = None) -> None:
+    """List the systems of one's agency."""
     session: Session = context.obj
     with session.client() as client:
-        page = client.list_systems(agency=agency, limit=limit, cursor=cursor)
+        page = client.list_systems(limit=limit, cursor=cursor)
     session.output.items(page.items, following=page.next)
 
 
@@ -188,12 +186,16 @@ def _system_code(context: typer.Context, system: Id) -> None:
 
 
 def _list_credentials(
-    context: typer.Context, agency: Agency = None, limit: Limit = None, cursor: Cursor = None
+    context: typer.Context,
+    agency: Agency = None,
+    holder: Annotated[str | None, typer.Option(help="Of this person or system.")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> None:
     """List certificates."""
     session: Session = context.obj
     with session.client() as client:
-        page = client.list_credentials(agency=agency, limit=limit, cursor=cursor)
+        page = client.list_credentials(agency=agency, holder=holder, limit=limit, cursor=cursor)
     session.output.items(page.items, following=page.next)
 
 

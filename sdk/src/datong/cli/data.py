@@ -92,17 +92,24 @@ def _explain(
     system: Annotated[str | None, typer.Option(help="Whose call; one's own otherwise.")] = None,
     grant: Grant = None,
     operation: Annotated[str | None, typer.Option(help="Operation of an owner's service.")] = None,
+    item: Annotated[list[str] | None, typer.Option(help="Wanted item; repeatable.")] = None,
 ) -> None:
     """Show every check of a data call in order, without making the call."""
     session: Session = context.obj
     with session.client() as client:
         answer = client.explain(
-            resource, mode=mode, purpose=purpose, system=system, grant=grant, operation=operation
+            resource,
+            mode=mode,
+            purpose=purpose,
+            system=system,
+            grant=grant,
+            operation=operation,
+            items=item,
         )
     if session.output.as_json:
         session.output.document(answer)
         return
     checks = answer.get("checks")
-    session.output.items(checks if isinstance(checks, list) else [], ("name", "passed", "fact"))
-    verdict = "allowed" if answer.get("allowed") else f"refused: {answer.get('reason')}"
-    session.output.note(verdict)
+    session.output.items(checks if isinstance(checks, list) else [], ("check", "passed", "fact"))
+    reason, next_step = answer.get("reason"), answer.get("next_step")
+    session.output.note(f"denied: {reason}. {next_step}" if reason else "allowed")

@@ -10,6 +10,8 @@ from datong.cli.options import Session
 
 Limit = Annotated[int | None, typer.Option(min=1, max=200, help="Items of a page.")]
 Cursor = Annotated[str | None, typer.Option(help="Go on after this page.")]
+Resource = Annotated[str | None, typer.Option(help="Of this resource.")]
+State = Annotated[str | None, typer.Option(help="In this state.")]
 Reason = Annotated[str, typer.Option(help="Why; goes on record.")]
 _GRANT_COLUMNS = ("id", "version", "resource", "owner", "consumer", "state", "valid_until")
 
@@ -95,11 +97,17 @@ def _usable(
     session.output.items(page.items, following=page.next)
 
 
-def _list_requests(context: typer.Context, limit: Limit = None, cursor: Cursor = None) -> None:
+def _list_requests(
+    context: typer.Context,
+    resource: Resource = None,
+    state: State = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> None:
     """List requests."""
     session: Session = context.obj
     with session.client() as client:
-        page = client.list_requests(limit=limit, cursor=cursor)
+        page = client.list_requests(resource=resource, state=state, limit=limit, cursor=cursor)
     session.output.items(page.items, following=page.next)
 
 
@@ -110,11 +118,17 @@ def _show_request(context: typer.Context, request: str) -> None:
         session.output.object(client.get_request(request))
 
 
-def _list_grants(context: typer.Context, limit: Limit = None, cursor: Cursor = None) -> None:
+def _list_grants(
+    context: typer.Context,
+    resource: Resource = None,
+    state: State = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> None:
     """List grants."""
     session: Session = context.obj
     with session.client() as client:
-        page = client.list_grants(limit=limit, cursor=cursor)
+        page = client.list_grants(resource=resource, state=state, limit=limit, cursor=cursor)
     session.output.items(page.items, _GRANT_COLUMNS, following=page.next)
 
 

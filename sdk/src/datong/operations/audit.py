@@ -56,9 +56,18 @@ def get_tile(path: str) -> Operation[bytes]:
 def search_records(
     *,
     agency: str | None = None,
+    caller_agency: str | None = None,
+    owner_agency: str | None = None,
     resource: str | None = None,
     grant: str | None = None,
+    call: str | None = None,
+    purpose: str | None = None,
+    case: str | None = None,
+    caller: str | None = None,
+    subject: str | None = None,
+    type_: str | None = None,
     decision: str | None = None,
+    reason: str | None = None,
     from_: str | None = None,
     until: str | None = None,
     limit: int | None = None,
@@ -68,6 +77,9 @@ def search_records(
 
     Args:
         agency: caller's or owner's agency.
+        caller: `system/<id>` or `person/<id>`.
+        subject: of a fact, such as `grant/<id>`.
+        type_: type of the record, such as `call` or `fact`.
         decision: `allowed` or `denied`.
         from_: RFC 3339 instant, inclusive.
         until: RFC 3339 instant, exclusive.
@@ -75,9 +87,18 @@ def search_records(
     path = with_query(
         "/audit/v1/records",
         agency=agency,
+        caller_agency=caller_agency,
+        owner_agency=owner_agency,
         resource=resource,
         grant=grant,
+        call=call,
+        purpose=purpose,
+        case=case,
+        caller=caller,
+        subject=subject,
+        type_=type_,
         decision=decision,
+        reason=reason,
         from_=from_,
         until=until,
         limit=limit,
@@ -104,8 +125,8 @@ def get_inclusion_proof(index: int, size: int) -> Operation[Json]:
     return get("get_inclusion_proof", path, read_object)
 
 
-def get_consistency_proof(old: int, new: int) -> Operation[Json]:
-    """Proof that the tree of `new` records extends the tree of `old` records."""
+def get_consistency_proof(old: int, new: int | None = None) -> Operation[Json]:
+    """Proof that the tree of `new` records, or the newest, extends the tree of `old` records."""
     path = with_query("/audit/v1/proofs/consistency", old=old, new=new)
     return get("get_consistency_proof", path, read_object)
 

@@ -86,8 +86,8 @@ def query(
 
     Args:
         purpose: purpose code; a granted one is needed, and it goes on record.
-        key: value of every key item; not with `where`.
-        where: value per filterable item; absent: all rows.
+        key: value of every key item; the platform asks for either `key` or `where`.
+        where: value of one or more filterable items.
         items: wanted items; all granted ones when absent.
         limit: rows of one page, at most 1000.
         cursor: `next` of the page before.
@@ -149,11 +149,12 @@ def explain(
     system: str | None = None,
     grant: str | None = None,
     operation: str | None = None,
+    items: Sequence[str] | None = None,
 ) -> Operation[Json]:
     """Every check of a data call in order with its fact, without making the call.
 
     Args:
-        system: whose call; one's own by default.
+        system: whose call; one's own by default, people name one.
     """
     asked = {
         "resource": resource,
@@ -162,6 +163,7 @@ def explain(
         "system": system,
         "grant": grant,
         "operation": operation,
+        "items": None if items is None else list(items),
     }
     return Operation(
         "explain",

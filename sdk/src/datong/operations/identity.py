@@ -182,11 +182,9 @@ def create_system(system: Mapping[str, Any]) -> Operation[Json]:
     return post("create_system", "/identity/v1/systems", dict(system))
 
 
-def list_systems(
-    *, agency: str | None = None, limit: int | None = None, cursor: str | None = None
-) -> Operation[Page]:
-    """List systems."""
-    path = with_query("/identity/v1/systems", agency=agency, limit=limit, cursor=cursor)
+def list_systems(*, limit: int | None = None, cursor: str | None = None) -> Operation[Page]:
+    """List the systems of one's agency."""
+    path = with_query("/identity/v1/systems", limit=limit, cursor=cursor)
     return get("list_systems", path, read_page)
 
 
@@ -214,10 +212,16 @@ def issue_system_code(system: str) -> Operation[Json]:
 
 
 def list_credentials(
-    *, agency: str | None = None, limit: int | None = None, cursor: str | None = None
+    *,
+    agency: str | None = None,
+    holder: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
 ) -> Operation[Page]:
-    """List certificates."""
-    path = with_query("/identity/v1/credentials", agency=agency, limit=limit, cursor=cursor)
+    """List certificates, of an agency or of one person or system."""
+    path = with_query(
+        "/identity/v1/credentials", agency=agency, holder=holder, limit=limit, cursor=cursor
+    )
     return get("list_credentials", path, read_page)
 
 

@@ -71,9 +71,17 @@ def create_request(
     )
 
 
-def list_requests(*, limit: int | None = None, cursor: str | None = None) -> Operation[Page]:
+def list_requests(
+    *,
+    resource: str | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Operation[Page]:
     """List the requests that one's agency made or received."""
-    path = with_query("/sharing/v1/requests", limit=limit, cursor=cursor)
+    path = with_query(
+        "/sharing/v1/requests", resource=resource, state=state, limit=limit, cursor=cursor
+    )
     return get("list_requests", path, read_page)
 
 
@@ -83,9 +91,17 @@ def get_request(request: str) -> Operation[Json]:
     return get("get_request", path, read_object)
 
 
-def list_grants(*, limit: int | None = None, cursor: str | None = None) -> Operation[Page]:
+def list_grants(
+    *,
+    resource: str | None = None,
+    state: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Operation[Page]:
     """List the grants that one's agency gave or received."""
-    path = with_query("/sharing/v1/grants", limit=limit, cursor=cursor)
+    path = with_query(
+        "/sharing/v1/grants", resource=resource, state=state, limit=limit, cursor=cursor
+    )
     return get("list_grants", path, read_page)
 
 

@@ -30,8 +30,9 @@ UNRECORDED_REFUSALS = frozenset(
         "call-malformed",
         "call-timeout",
         "headers-too-large",
-        # No record could be written, hence no answer was released.
+        # No record could be made durable, hence no answer was released.
         "evidence-unavailable",
+        "internal-error",
         "overloaded",
     }
 )
@@ -154,11 +155,11 @@ class CallJoin:
         call: LoggedCall, counts: CallCounts, report: Report, *, is_later: bool
     ) -> None:
         outcome = call.outcome or {}
-        if call.records:
+        if call.records and not call.owes_record:
+            counts.uncertified += 1  # the record was begun, its answer replaced by the refusal
+        elif call.records:
             index, record = call.records[0]
-            differences = list(_differences(outcome, record))
-            if record["record"] in call.withheld:
-                differences.append("the log says that the answer was withheld")
+            differences = list(_differences(outcome, record, call.withheld))
             if not differences:
                 counts.matched += 1
                 return
@@ -200,14 +201,23 @@ class CallJoin:
         )
 
 
-def _differences(outcome: dict[str, Any], record: dict[str, Any]) -> Iterable[str]:
+def _differences(
+    outcome: dict[str, Any], record: dict[str, Any], withheld: set[str]
+) -> Iterable[str]:
+    if record["record"] in withheld:
+        if int(outcome.get("status", 0)) < 400 or outcome.get("evidence") is not None:
+            yield "the log says that the answer was withheld"
+        return  # a refusal took the place of the answer on record
     if outcome.get("evidence") not in (None, record["record"]):
         yield f"the answer named record {outcome['evidence']}"
     if "status" in record and record["status"] != outcome.get("status"):
         yield f"the answer had status {outcome.get('status')}, the record {record['status']}"
     salt = _salt(outcome.get("salt"))
-    if salt is None:
-        return
+    if salt is not None:
+        yield from _digests(outcome, record, salt)
+
+
+def _digests(outcome: dict[str, Any], record: dict[str, Any], salt: bytes) -> Iterable[str]:
     is_success = 200 <= int(outcome.get("status", 0)) < 300
     for side in ("request", "answer"):
         name = f"{side}_digest"
