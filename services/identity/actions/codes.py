@@ -32,7 +32,7 @@ async def issue_another_code(
     """Issue a code for a person or system of the caller's agency.
 
     Raises:
-        PersonUnknown, SystemUnknown, OtherAgency: as they say.
+        HolderUnknown, OtherAgency: as they say.
     """
     holder = await subjects.find(tx, kind, holder_id, lock=True)
     require_own(holder.agency, by)

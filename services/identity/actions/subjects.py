@@ -83,7 +83,7 @@ async def set_roles(
         require_version: takes the present version and raises when the change is from another.
 
     Raises:
-        PersonUnknown, OtherAgency, OwnAccess, RolesConflict, RoleNotForAgency: as they say.
+        HolderUnknown, OtherAgency, OwnAccess, RolesConflict, RoleNotForAgency: as they say.
     """
     person = await store.find(tx, Person, person_id, lock=True)
     require_own(person.agency, by)
@@ -125,7 +125,7 @@ async def change_state(
         by: a person of the subject's agency; for agencies the platform operator.
 
     Raises:
-        AgencyUnknown, PersonUnknown, SystemUnknown, OtherAgency, OwnAccess: as they say.
+        AgencyUnknown, HolderUnknown, OtherAgency, OwnAccess: as they say.
     """
     subject = await store.find(tx, kind, subject_id, lock=True)
     if not isinstance(subject, Agency):

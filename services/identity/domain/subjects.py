@@ -59,18 +59,11 @@ class AgencyExists(DomainError):
     code: ClassVar = "agency-exists"
 
 
-class PersonUnknown(DomainError):
-    """No person has this id."""
+class HolderUnknown(DomainError):
+    """No person, or no system, has this id."""
 
     kind: ClassVar = Kind.NOT_FOUND
-    code: ClassVar = "person-unknown"
-
-
-class SystemUnknown(DomainError):
-    """No system has this id."""
-
-    kind: ClassVar = Kind.NOT_FOUND
-    code: ClassVar = "system-unknown"
+    code: ClassVar = "holder-unknown"
 
 
 class RolesConflict(DomainError):
@@ -159,8 +152,8 @@ AnySubject = TypeVar("AnySubject", bound=Subject)
 
 UNKNOWN: Final[dict[str, type[DomainError]]] = {
     "agency": AgencyUnknown,
-    "person": PersonUnknown,
-    "system": SystemUnknown,
+    "person": HolderUnknown,
+    "system": HolderUnknown,
 }
 
 

@@ -32,7 +32,7 @@ Officer = Annotated[Caller, Depends(allow("security_officer"))]
 Reader = Annotated[
     Caller, Depends(allow("security_officer", "agency_head", "auditor", "platform_operator"))
 ]
-_OWN = ("person-unknown", "other-agency", "role-missing")
+_OWN = ("holder-unknown", "other-agency", "role-missing")
 
 
 @router.post(
@@ -76,7 +76,7 @@ async def list_people(
     )
 
 
-@router.get("/people/{person}", responses=problems.declare("person-unknown", "other-agency"))
+@router.get("/people/{person}", responses=problems.declare("holder-unknown", "other-agency"))
 async def get_person(person: Uuid, caller: Reader, here: Here, response: Response) -> PersonBody:
     """Return one person; the ETag is what a change of roles needs."""
     async with here.db.begin() as tx:

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/identity/v1", tags=["systems"], route_class=StrictRo
 
 Officer = Annotated[Caller, Depends(allow("security_officer"))]
 Official = Annotated[Caller, Depends(allow(person=True))]
-_OWN = ("system-unknown", "other-agency", "role-missing")
+_OWN = ("holder-unknown", "other-agency", "role-missing")
 
 
 @router.post("/systems", status_code=201, responses=problems.declare("other-agency"))
@@ -62,7 +62,7 @@ async def list_systems(
     )
 
 
-@router.get("/systems/{system}", responses=problems.declare("system-unknown", "other-agency"))
+@router.get("/systems/{system}", responses=problems.declare("holder-unknown", "other-agency"))
 async def get_system(system: Uuid, caller: Official, here: Here, response: Response) -> SystemBody:
     """Return one system of one's own agency."""
     async with here.db.begin() as tx:

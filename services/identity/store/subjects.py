@@ -30,7 +30,7 @@ async def find(
     """Return one subject; with `lock`, its row is locked until `tx` ends.
 
     Raises:
-        AgencyUnknown, PersonUnknown, SystemUnknown: none has this id.
+        AgencyUnknown, HolderUnknown: none has this id.
     """
     row_type: Any = _ROWS[kind]
     query = select(row_type).where(row_type.id == subject_id)

@@ -206,3 +206,21 @@ def enrolled(answer: dict[str, Any]) -> Enrolled:
     certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
     der = certificate.public_bytes(Encoding.DER)
     return Enrolled(answer["kind"], answer["id"], answer["agency"], der)
+
+
+def environment(url: str, authority: Path, folder: Path) -> dict[str, str]:
+    """Return the settings of identity's processes; the TLS files need not exist for commands."""
+    url_file = folder / "postgres.url"
+    url_file.write_text(url, encoding="utf-8")
+    return {
+        "DATONG_ENVIRONMENT": "development",
+        "DATONG_TRUST_DOMAIN": TRUST_DOMAIN,
+        "DATONG_TLS_CERTIFICATE_FILE": str(folder / "identity.pem"),
+        "DATONG_TLS_KEY_FILE": str(folder / "identity.key"),
+        "DATONG_TLS_CA_FILE": str(folder / "ca.pem"),
+        "DATONG_KAFKA": "127.0.0.1:1",
+        "DATONG_ISSUER": ISSUER,
+        "DATONG_AUDIENCE": AUDIENCE,
+        "DATONG_POSTGRES_URL_FILE": str(url_file),
+        "DATONG_AUTHORITY_DIRECTORY": str(authority),
+    }
