@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from typing_extensions import override
 
 from kit import problems
@@ -215,6 +216,10 @@ async def _http_error(request: Request, error: Any) -> Response:
     return _refusal(request, code, str(error.detail))
 
 
+async def _gone(request: Request, error: Any) -> Response:
+    return _refusal(request, "call-timeout", "The connection ended before the body did.")
+
+
 async def _unavailable(request: Request, error: Any) -> Response:
     log.warning("dependency lost", error=repr(error), call=call_of(request))
     return _refusal(request, "service-unavailable", "The service's database does not answer.")
@@ -234,6 +239,7 @@ _HANDLERS: Final = {
     DomainError: _domain_error,
     RequestValidationError: _validation_error,
     StarletteHTTPException: _http_error,
+    ClientDisconnect: _gone,
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
     PoolTimeout: _unavailable,

@@ -1,6 +1,6 @@
 """A running transfer service over a real database, with copies that tests fill by events."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +128,7 @@ class Town:
         return version
 
     async def load(
-        self, rows: list[Mapping[str, Any]] | bytes, *, resource: str = RESOURCE, **headers: str
+        self, rows: Sequence[Mapping[str, Any]] | bytes, *, resource: str = RESOURCE, **headers: str
     ) -> httpx.Response:
         """Load rows as a system of the owner; bytes go as they are."""
         body = rows if isinstance(rows, bytes) else b"\n".join(map(canonical, rows))

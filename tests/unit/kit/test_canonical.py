@@ -52,7 +52,7 @@ def test_a_loose_document_is_refused(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", VECTORS["minus_zero"], ids=lambda case: str(case["input"]))
 def test_minus_zero_is_refused_because_its_sign_would_be_lost(case: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="sign|use text"):
+    with pytest.raises(ValueError, match=r"sign|use text"):
         canonical(strict_loads(case["input"].encode()))
 
 
@@ -78,15 +78,10 @@ def test_a_document_over_the_limit_is_not_even_parsed() -> None:
         strict_loads(b"{{{{", max_bytes=3)
 
 
+_TEXT = st.text()  # without lone surrogates
 _PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)
-    | st.text(st.characters(exclude_categories=("Cs",))),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), inner, max_size=4)
-    ),
+    st.none() | st.booleans() | st.integers(-MAX_SAFE_INTEGER, MAX_SAFE_INTEGER) | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
     max_leaves=12,
 )
 

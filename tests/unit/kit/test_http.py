@@ -52,8 +52,15 @@ def test_a_revision_that_was_given_out_is_understood_when_sent_back() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["grant/1@7", "sharing.grant/1", "sharing.grant@7", "sharing.grant/1@-7", "sharing.grant/1@x"]
-    + [", ".join(["sharing.grant/1@7"] * 17), "sharing.grant/1@" + "9" * 16],
+    [
+        "grant/1@7",
+        "sharing.grant/1",
+        "sharing.grant@7",
+        "sharing.grant/1@-7",
+        "sharing.grant/1@x",
+        ", ".join(["sharing.grant/1@7"] * 17),
+        "sharing.grant/1@" + "9" * 16,
+    ],
 )
 def test_a_revision_of_another_form_is_refused(header: str) -> None:
     with pytest.raises(ParameterInvalid):
