@@ -29,7 +29,7 @@ RETRY_SECONDS: Final = 0.5
 ORPHAN_SECONDS: Final = 10.0
 ORPHAN_PASS_SECONDS: Final = 5.0
 RESEND_SECONDS: Final = 600.0
-"""Records that the bus acknowledged and audit has not accepted for so long are sent again."""
+PAGE_SECONDS: Final = 15.0
 
 Sizes = tuple[tuple[str, int], ...]
 Marks = dict[tuple[str, str], int]
@@ -87,11 +87,18 @@ class Trail:
 
     Args:
         segments: of the slot, oldest first; may grow and shrink between two pages.
+        resend_seconds: see `Shipper`.
     """
 
-    def __init__(self, segments: list[Segment], watermarks: Watermarks) -> None:
+    def __init__(
+        self,
+        segments: list[Segment],
+        watermarks: Watermarks,
+        resend_seconds: float = RESEND_SECONDS,
+    ) -> None:
         self._segments = segments
         self._watermarks = watermarks
+        self._resend_seconds = resend_seconds
         self._number = 0
         self._offset = 0
         self._moved_at = time.monotonic()
@@ -106,7 +113,7 @@ class Trail:
         accepted = sum(map(self._watermarks.covers, self._segments))
         if accepted == len(self._segments) or accepted != self._accepted:
             self._accepted, self._moved_at = accepted, now
-        if now - self._moved_at < RESEND_SECONDS:
+        if now - self._moved_at < self._resend_seconds:
             return False
         self._moved_at = now
         return True
@@ -182,14 +189,24 @@ class Shipper:
     Args:
         evidence: started; its slot stays locked until this has stopped.
         options: `kit.kafka.client_options(settings)`.
+        page_seconds: time for a page to be acknowledged; after it the page is unknown.
+        resend_seconds: records that the bus acknowledged and audit has not accepted for so long
+            are sent again: the bus may have lost them.
     """
 
-    def __init__(self, evidence: Evidence, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        options: Mapping[str, Any],
+        *,
+        page_seconds: float = PAGE_SECONDS,
+        resend_seconds: float = RESEND_SECONDS,
+    ) -> None:
         self._evidence = evidence
         self._watermarks = Watermarks(options)
         self._watermarks.on_change = evidence.news.set
-        self._producer = PageProducer(options)
-        self._own = Trail(evidence.segments, self._watermarks)
+        self._producer = PageProducer(options, seconds=page_seconds)
+        self._own = Trail(evidence.segments, self._watermarks, resend_seconds)
         self._orphans_at = 0.0
         self._orphans_seen: dict[int, tuple[Sizes, Marks]] = {}
         self._stopping = False
@@ -223,7 +240,6 @@ class Shipper:
         """
         self._stopping = True
         self._evidence.news.set()
-        self._watermarks.known.set()
         try:
             await asyncio.wait_for(self._done.wait(), seconds)
         except TimeoutError:
