@@ -287,6 +287,39 @@ def test_a_selected_package_is_proved_with_hashes_for_the_rest(log: Any, prove: 
     assert (report.records, report.verified) == (344, 344)
 
 
+def test_a_selected_package_may_end_within_an_epoch(log: Any, prove: Prove) -> None:
+    selected = replace(
+        log,
+        hashed_bundles=frozenset({1, 2}),
+        claims={"selection": "time", "first": 0, "last": 256},
+    )
+
+    report = prove(selected)
+
+    assert report.ok
+    assert (report.records, report.open, report.gaps) == (256, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("hashed", "claims"),
+    [
+        ({0}, {}),
+        ({2}, {}),
+        ({0}, {"selection": "time", "first": 0, "last": 600}),
+        ({1}, {"selection": "time", "first": 0, "last": 600}),
+        ({0}, {"selection": "time", "first": 512, "last": 600}),
+        (set(), {"selection": "time", "first": 0, "last": 0}),
+    ],
+)
+def test_a_package_shows_the_records_that_it_names(
+    log: Any, prove: Prove, hashed: set[int], claims: dict[str, Any]
+) -> None:
+    report = prove(replace(log, hashed_bundles=frozenset(hashed), claims=claims))
+
+    assert report.verdict is Verdict.REFUSED
+    assert "shows others" in report.problems[0].detail
+
+
 def test_a_changed_hash_in_a_selected_package_is_refused(log: Any, prove: Prove) -> None:
     selected = replace(
         log,

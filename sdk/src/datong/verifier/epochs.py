@@ -80,19 +80,21 @@ class Epochs:
         epoch.last_at = max(epoch.last_at, record["at"])
         return None
 
-    def check(self, report: Report, *, is_cut: bool) -> None:
+    def check(self, report: Report, *, is_cut_before: bool, is_cut_after: bool) -> None:
         """Write counts, problems and notes into `report`.
 
         Args:
-            is_cut: the package begins after the first record of the log, so epochs may too.
+            is_cut_before: the package begins after the first record of the log, so epochs may too.
+            is_cut_after: it ends before the last one, so epochs may go on.
         """
         report.epochs = len(self._epochs)
         followed = self._successors()
         for epoch in self._epochs.values():
             self._check_holes(epoch, report)
-            self._check_begin(epoch, report, is_cut=is_cut)
-            self._check_chain(epoch, report, is_cut=is_cut)
-            self._check_end(epoch, report, is_followed=(epoch.instance, epoch.epoch) in followed)
+            self._check_begin(epoch, report, is_cut=is_cut_before)
+            self._check_chain(epoch, report, is_cut=is_cut_before)
+            is_followed = is_cut_after or (epoch.instance, epoch.epoch) in followed
+            self._check_end(epoch, report, is_followed=is_followed)
         self._note_beginnings(report)
 
     def _successors(self) -> set[tuple[str, str]]:

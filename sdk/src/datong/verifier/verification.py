@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from datong.verifier import merkle, notes, strict
+from datong.verifier import merkle, notes, strict, tiles
 from datong.verifier.calls import CallJoin, CallLogRefused
 from datong.verifier.epochs import Epochs
 from datong.verifier.package import Package, PackageRefused, Slice
@@ -102,6 +102,7 @@ class _Verification:
         self._types: Counter[str] = Counter()
         self._malformed = 0
         self._is_tree_whole = True
+        self._shown: list[int] = []
         self._signed: notes.Checkpoint | None = None
 
     def run(self, package_sha256: str) -> None:
@@ -116,7 +117,10 @@ class _Verification:
                 self._is_tree_whole = False
                 self._report.problems.append(Problem(piece.what, str(piece)))
         is_authentic = self._check_roots(size)
-        self._epochs.check(self._report, is_cut=not claims.whole and claims.first > 0)
+        self._check_selection()
+        self._epochs.check(
+            self._report, is_cut_before=claims.first > 0, is_cut_after=claims.last < size
+        )
         self._join.check(self._report, package_sha256=package_sha256, is_whole=claims.whole)
         self._report.types = dict(sorted(self._types.items()))
         self._report.verified = self._report.records - self._malformed if is_authentic else 0
@@ -156,6 +160,7 @@ class _Verification:
                     index=piece.first,
                 )
             )
+        self._shown.append(piece.first // tiles.TILE_WIDTH)
         for index, data in enumerate(piece.records, start=piece.first):
             self._grow(merkle.leaf_hash(data))
             self._read(index, data)
@@ -212,6 +217,20 @@ class _Verification:
         low, high = max(good, default=0), min(bad, default=size)
         where = f" (between records {low} and {high - 1})" if high > low else ""
         self._report.problems.append(Problem("tree", detail + where, index=low))
+
+    def _check_selection(self) -> None:
+        """The records shown must be one unbroken range, the one that the package names."""
+        claims = self._package.claims
+        width = tiles.TILE_WIDTH
+        claimed = list(range(claims.first // width, -(-claims.last // width)))
+        if self._shown != claimed and self._is_tree_whole:
+            self._report.problems.append(
+                Problem(
+                    "claims",
+                    f"package.json names the records {claims.first} to {claims.last - 1}, "
+                    "but the package shows others",
+                )
+            )
 
     def _check_noted(self, size: int) -> bool:
         found = len(self._report.problems)
