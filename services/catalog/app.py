@@ -1,6 +1,7 @@
 """Composition root of the catalogue: settings in, running processes out."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -13,7 +14,8 @@ from kit.tokens import Verifier
 from services.catalog.routes import router
 from services.catalog.settings import CatalogSettings
 
-PART = "catalog"
+PART: Final = "catalog"
+BUS_SECONDS: Final = 2.0
 
 
 def build_app(
@@ -23,6 +25,7 @@ def build_app(
     *,
     clock: Clock,
     readers: Sequence[kafka.StateReader] = (),
+    bus_seconds: float = BUS_SECONDS,
 ) -> FastAPI:
     """Return the application.
 
@@ -31,13 +34,14 @@ def build_app(
         directory: where callers are looked up.
         verifier: rules for their tokens.
         readers: what `Datong-After` waits for.
+        bus_seconds: how long an answer waits for the bus to acknowledge a change.
     """
     return create_app(
         PART,
         [router],
         access=auth.Access(auth.DirectoryIdentities(directory), verifier, clock),
         readers=readers,
-        state={"db": db, "clock": clock},
+        state={"db": db, "clock": clock, "bus_seconds": bus_seconds},
     )
 
 

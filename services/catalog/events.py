@@ -47,18 +47,23 @@ def state(entry: Entry) -> State | None:
 
 
 def fact(kind: str, entry: Entry, version: Version, actor: Actor) -> Fact:
-    """Return the fact that `actor` did what `kind` names to `version` of the entry."""
+    """Return the fact that `actor` did what `kind` names to `version` of the entry.
+
+    Members have the names that audit repeats in the log (`contracts/evidence.md`, section 8);
+    `reason_text`, being free text, is not among them.
+    """
     content = version.content
     data: dict[str, Any] = {
         "entry": entry.id,
-        "version": version.number,
-        "agency": entry.agency,
+        "entry_version": version.number,
+        "owner": entry.agency,
         "resource": entry.resource,
         "name": content.name,
         "share_class": content.share_class.value,
+        "state": version.state.value,
     }
     if content.legal_basis is not None:
         data["legal_basis"] = asdict(content.legal_basis)
     if kind in (REJECTED, WITHDRAWN):
-        data["reason"] = version.reason
+        data["reason_text"] = version.reason
     return Fact(CHANGE, kind, subject(entry), data, actor.subject, actor.call)

@@ -83,8 +83,14 @@ def _clock(request: Request) -> Clock:
     return clock
 
 
+def _bus_seconds(request: Request) -> float:
+    seconds: float = request.app.state.bus_seconds
+    return seconds
+
+
 Database = Annotated[Db, Depends(_db)]
 Now = Annotated[Clock, Depends(_clock)]
+BusSeconds = Annotated[float, Depends(_bus_seconds)]
 
 
 @router.post("/entries", status_code=201, responses=_WRITING)
@@ -262,6 +268,7 @@ async def withdraw_entry(
     db: Database,
     clock: Now,
     response: Response,
+    bus_seconds: BusSeconds,
     if_match: IfMatch = None,
 ) -> EntryOnBus:
     """Withdraw a published entry for good; its grants end.
@@ -272,7 +279,7 @@ async def withdraw_entry(
         found, rows = await actions.withdraw_entry(
             tx, entry, body.reason, _actor(caller), clock.now(), _optional(if_match)
         )
-    on_bus = await wait_published(db, rows)
+    on_bus = await wait_published(db, rows, bus_seconds)
     response.status_code = 200 if on_bus else 202
     _add_revision(response, found)
     return EntryOnBus(on_bus=on_bus, entry=_answer(found, caller, response))

@@ -110,13 +110,32 @@ def item(name: str, **changed: Any) -> dict[str, Any]:
 LAW = {"kind": "law", "title": "中华人民共和国保守国家秘密法", "article": "第二十九条"}
 
 
+_migrated: set[str] = set()
+
+
+async def _empty(url: str) -> None:
+    """Migrate the module's database once; empty its tables for each test."""
+    if url not in _migrated:
+        await upgrade(url, "services.catalog")
+        _migrated.add(url)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "TRUNCATE entry, entry_version, outbox, inbox, parked, idempotency RESTART IDENTITY"
+        )
+    finally:
+        await connection.close()
+
+
 @pytest.fixture
-async def catalogue(database_url: str) -> AsyncIterator[Catalogue]:
+async def catalogue(module_database_url: str) -> AsyncIterator[Catalogue]:
     """A catalogue without entries."""
-    await upgrade(database_url, "services.catalog")
-    db = Db(database_url, "catalog")
+    await _empty(module_database_url)
+    db = Db(module_database_url, "catalog")
     town = Identities()
-    app = build_app(db, town.directory, Verifier(ISSUER, AUDIENCE), clock=SystemClock())
+    app = build_app(
+        db, town.directory, Verifier(ISSUER, AUDIENCE), clock=SystemClock(), bus_seconds=0.05
+    )
     async with gateway_client(app) as client:
-        yield Catalogue(client, town, database_url, db)
+        yield Catalogue(client, town, module_database_url, db)
     await db.dispose()

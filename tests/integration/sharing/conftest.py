@@ -1,0 +1,167 @@
+"""Sharing over ASGI on a real database, in a small town with some entries."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from kit.clock import FixedClock, rfc3339
+from kit.db import Db
+from kit.ids import uuid7
+from kit.kafka import StateEvent
+from kit.migrate import upgrade
+from kit.tokens import Verifier
+from services.exchange.sharing.app import build_app
+from services.exchange.sharing.clients import Copies
+from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
+
+LAW = {"kind": "law", "title": "中华人民共和国保守国家秘密法", "article": "第二十九条"}
+
+
+class Sharing:
+    """The service, the people who use it, and a look at its outbox.
+
+    Civil affairs own the resources; the health commission uses them; the big-data bureau is the
+    competent department of civil affairs.
+    """
+
+    def __init__(self, town: Identities, copies: Copies, url: str, db: Db) -> None:
+        self.town = town
+        self.copies = copies
+        self.url = url
+        self.db = db
+        self.clock = FixedClock(datetime.now(UTC))
+        self.client: httpx.AsyncClient
+        town.agency("big-data-bureau")
+        town.agency("civil-affairs", competent="big-data-bureau")
+        self.owner = town.person("civil-affairs", "resource_administrator")
+        self.head = town.person("health-commission", "sharing_office_head")
+        self.system = town.system("health-commission")
+        self.competent = town.person("big-data-bureau", "competent_officer")
+        self.auditor = town.person("audit-office", "auditor")
+        self.stranger = town.person(
+            "tax-bureau", "sharing_office_head", "resource_administrator", "competent_officer"
+        )
+        self._versions: dict[str, int] = {}
+
+    def entry(self, resource: str, **changed: Any) -> str:
+        """Put the state of an entry into sharing's copy; return the entry's id."""
+        entry_id = changed.pop("id", None) or uuid7()
+        data = {
+            "id": entry_id,
+            "version": 1,
+            "name": resource,
+            "agency": "civil-affairs",
+            "share_class": "unconditional",
+            "legal_basis": None,
+            "state": "published",
+            "resource": resource,
+            "items": [
+                {"name": name, "title": name, "type": "text"} for name in ("code", "name", "level")
+            ],
+            "modes": ["query"],
+            "update_frequency": "yearly",
+            "critical": ["share_class", "state", "items"],
+        } | changed
+        subject = f"entry/{entry_id}"
+        version = self._versions[subject] = self._versions.get(subject, 0) + 1
+        self.copies.apply_entry(
+            StateEvent("catalog.entry.v1", subject, 1, version, data, frozenset(data["critical"]))
+        )
+        return entry_id
+
+    def body(self, **changed: Any) -> dict[str, Any]:
+        """Return a valid request for `divisions`; `changed` replaces members."""
+        now = self.clock.now()
+        return {
+            "basis": "Duties of the health commission",
+            "scenario": "Addresses of patients",
+            "resource": "divisions",
+            "systems": [self.system.id],
+            "items": ["code", "name"],
+            "modes": ["query"],
+            "purposes": ["health-statistics"],
+            "valid_from": rfc3339(now - timedelta(minutes=1)),
+            "valid_until": rfc3339(now + timedelta(days=365)),
+        } | changed
+
+    async def call(
+        self, caller: TestCaller, method: str, path: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
+        """Call a route below `/sharing/v1` as the gateway passes it on."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.request(
+            method,
+            f"/sharing/v1{path}",
+            headers=self.town.headers(caller, **named),
+            json=body,
+        )
+
+    async def ask(self, key: str | None = None, **changed: Any) -> httpx.Response:
+        """Send a request as the head of the health commission's sharing office."""
+        return await self.call(
+            self.head, "POST", "/requests", self.body(**changed), Idempotency_Key=key or uuid7()
+        )
+
+    async def grant(self, **changed: Any) -> dict[str, Any]:
+        """Ask for a resource that is granted; return the grant."""
+        answer = await self.ask(**changed)
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()["grant"]
+        return found
+
+    async def change(self, caller: TestCaller, grant: str, act: str) -> httpx.Response:
+        """Suspend (`suspensions`), resume (`resumptions`) or end (`endings`) a grant."""
+        return await self.call(caller, "POST", f"/grants/{grant}/{act}", {"reason": f"For {act}."})
+
+    async def outbox(self, topic: str) -> list[dict[str, Any]]:
+        """Return the events of `topic` in the order in which they will be published."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            rows = await connection.fetch(
+                "SELECT envelope::text AS event FROM outbox WHERE topic = $1 ORDER BY id", topic
+            )
+        finally:
+            await connection.close()
+        return [json.loads(row["event"]) for row in rows]
+
+
+_migrated: set[str] = set()
+
+
+async def _empty(url: str) -> None:
+    """Migrate the module's database once; empty its tables for each test."""
+    if url not in _migrated:
+        await upgrade(url, "services.exchange.sharing")
+        _migrated.add(url)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            'TRUNCATE request, "grant", outbox, inbox, parked, idempotency RESTART IDENTITY'
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def sharing(module_database_url: str) -> AsyncIterator[Sharing]:
+    """Sharing without requests; entries `divisions`, `secrets` (not shared), `incomes`
+    (conditional) and `old` (withdrawn) are published by civil affairs."""
+    await _empty(module_database_url)
+    db = Db(module_database_url, "sharing")
+    town = Identities()
+    copies = Copies(town.directory)
+    service = Sharing(town, copies, module_database_url, db)
+    service.entry("divisions")
+    service.entry("secrets", share_class="not_shared", legal_basis=LAW, modes=[])
+    service.entry("incomes", share_class="conditional")
+    service.entry("old", state="withdrawn")
+    app = build_app(db, copies, Verifier(ISSUER, AUDIENCE), clock=service.clock, bus_seconds=0.05)
+    async with gateway_client(app) as client:
+        service.client = client
+        yield service
+    await db.dispose()
