@@ -34,6 +34,16 @@ class OneTimeCode:
     ca_sha256: bytes
 
     @classmethod
+    def find(cls, text: str) -> OneTimeCode:
+        """Read the one code in a text, such as the JSON answer that issued it.
+
+        Raises:
+            InputInvalid: none or several.
+        """
+        found = {match[0] for match in _CODE.finditer(text)}
+        return cls.parse(found.pop() if len(found) == 1 else text)
+
+    @classmethod
     def parse(cls, text: str) -> OneTimeCode:
         """Read a code as it was handed over.
 

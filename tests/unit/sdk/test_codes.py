@@ -17,6 +17,16 @@ def test_a_code_is_read_and_its_secret_is_not_shown() -> None:
     assert "sss" not in repr(code)
 
 
+def test_the_code_in_a_json_answer_is_found() -> None:
+    code = f"dt1.{'s' * 43}.{'A' * 43}"
+
+    assert OneTimeCode.find(f'{{"id": "x", "code": "{code}"}}').text == code
+    with pytest.raises(InputInvalid):
+        OneTimeCode.find(f"{code} {code[:-1]}B")
+    with pytest.raises(InputInvalid):
+        OneTimeCode.find("no code")
+
+
 @pytest.mark.parametrize(
     "text", ["", "dt1.short.short", f"dt2.{'s' * 43}.{'A' * 43}", f"dt1.{'s' * 43}.{'+' * 43}"]
 )

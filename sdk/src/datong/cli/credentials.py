@@ -26,7 +26,7 @@ def add_commands(application: typer.Typer) -> None:
 def _enrol(
     context: typer.Context,
     code: Annotated[
-        str, typer.Argument(help="One-time code, or a file that holds it (keeps it from `ps`).")
+        str, typer.Argument(help="One-time code, or a file with it (which keeps it from `ps`).")
     ],
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite the identity in the folder.")
@@ -42,7 +42,7 @@ def _enrol(
         raise InputInvalid("The address of the gateway is missing.", next_step="Add --gateway.")
     identity = asyncio.run(
         enrolment.enrol(
-            text_or_file(code),
+            enrolment.OneTimeCode.find(text_or_file(code)).text,
             session.identity_directory,
             gateway=session.gateway,
             server_ca=session.server_ca,
