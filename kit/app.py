@@ -170,7 +170,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         }
         for path in document["paths"].values():
             for operation in path.values():
-                operation["responses"].pop("422", None)
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]  # FastAPI's own; declared ones stay
                 operation["responses"].setdefault("default", problem)
         app.openapi_schema = document
     return app.openapi_schema
