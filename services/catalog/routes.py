@@ -46,31 +46,16 @@ Anybody = Annotated[Caller, Depends(allow(person=True, system=True))]
 EntryId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the entry")]
 MAX_VERSION: Final = 1_000_000
 
-_READING: Final = declare("parameter-invalid", "role-missing", "not-through-gateway")
-_ACTING: Final = declare(
-    "parameter-invalid",
-    "role-missing",
-    "not-through-gateway",
+_CALL: Final = ("role-missing", "not-through-gateway", "parameter-invalid", "permissions-behind")
+_ACT: Final = (
+    *_CALL,
     "other-agency",
     "entry-unknown",
     "entry-state-conflict",
     "precondition-failed",
 )
-_WRITING: Final = declare(
-    "parameter-invalid",
-    "body-malformed",
-    "body-invalid",
-    "entry-invalid",
-    "legal-basis-required",
-    "role-missing",
-    "not-through-gateway",
-    "other-agency",
-    "entry-unknown",
-    "entry-state-conflict",
-    "resource-taken",
-    "precondition-failed",
-    "precondition-required",
-)
+_BODY: Final = ("body-malformed", "body-invalid")
+_CONTENT: Final = (*_BODY, "entry-invalid", "legal-basis-required", "resource-taken")
 
 
 def _db(request: Request) -> Db:
@@ -93,7 +78,7 @@ Now = Annotated[Clock, Depends(_clock)]
 BusSeconds = Annotated[float, Depends(_bus_seconds)]
 
 
-@router.post("/entries", status_code=201, responses=_WRITING)
+@router.post("/entries", status_code=201, responses=declare(*_CALL, *_CONTENT))
 async def create_entry(
     body: EntryContent, caller: Registrar, db: Database, clock: Now, response: Response
 ) -> EntryShape:
@@ -106,7 +91,7 @@ async def create_entry(
     return _answer(entry, caller, response)
 
 
-@router.get("/entries", responses=_READING | declare("cursor-invalid"))
+@router.get("/entries", responses=declare(*_CALL, "cursor-invalid"))
 async def list_entries(
     caller: Anybody,
     db: Database,
@@ -140,7 +125,7 @@ async def list_entries(
     )
 
 
-@router.get("/entries/{entry}", responses=_READING | declare("entry-unknown"))
+@router.get("/entries/{entry}", responses=declare(*_CALL, "entry-unknown"))
 async def get_entry(
     entry: EntryId, caller: Anybody, db: Database, response: Response
 ) -> EntryShape:
@@ -150,7 +135,7 @@ async def get_entry(
     return _answer(found, caller, response)
 
 
-@router.get("/entries/{entry}/versions/{version}", responses=_READING | declare("entry-unknown"))
+@router.get("/entries/{entry}/versions/{version}", responses=declare(*_CALL, "entry-unknown"))
 async def get_entry_version(
     entry: EntryId,
     version: Annotated[int, Path(ge=1, le=MAX_VERSION)],
@@ -163,7 +148,7 @@ async def get_entry_version(
     return EntryVersion.of(found, shown, own=found.agency == caller.agency.id)
 
 
-@router.put("/entries/{entry}/draft", responses=_WRITING)
+@router.put("/entries/{entry}/draft", responses=declare(*_ACT, *_CONTENT, "precondition-required"))
 async def put_draft(
     entry: EntryId,
     body: EntryContent,
@@ -187,7 +172,7 @@ async def put_draft(
     return _answer(found, caller, response)
 
 
-@router.post("/entries/{entry}/drafts", status_code=201, responses=_WRITING)
+@router.post("/entries/{entry}/drafts", status_code=201, responses=declare(*_ACT))
 async def create_draft(
     entry: EntryId,
     caller: Registrar,
@@ -204,7 +189,7 @@ async def create_draft(
     return _answer(found, caller, response)
 
 
-@router.post("/entries/{entry}/submissions", responses=_ACTING)
+@router.post("/entries/{entry}/submissions", responses=declare(*_ACT))
 async def submit_entry(
     entry: EntryId,
     caller: Registrar,
@@ -221,7 +206,7 @@ async def submit_entry(
     return _answer(found, caller, response)
 
 
-@router.post("/entries/{entry}/approvals", responses=_ACTING | declare("same-person"))
+@router.post("/entries/{entry}/approvals", responses=declare(*_ACT, "same-person"))
 async def approve_entry(
     entry: EntryId,
     caller: Reviewer,
@@ -239,7 +224,7 @@ async def approve_entry(
     return _answer(found, caller, response)
 
 
-@router.post("/entries/{entry}/rejections", responses=_ACTING | declare("body-invalid"))
+@router.post("/entries/{entry}/rejections", responses=declare(*_ACT, *_BODY))
 async def reject_entry(
     entry: EntryId,
     body: Reason,
@@ -259,7 +244,7 @@ async def reject_entry(
 
 @router.post(
     "/entries/{entry}/withdrawals",
-    responses={202: {"model": EntryOnBus}, **_ACTING, **declare("body-invalid")},
+    responses={202: {"model": EntryOnBus}, **declare(*_ACT, *_BODY)},
 )
 async def withdraw_entry(
     entry: EntryId,

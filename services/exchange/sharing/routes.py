@@ -53,27 +53,18 @@ RequestId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the
 GrantId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the grant")]
 ResourceFilter = Annotated[str | None, Query(pattern=PLAIN_ID)]
 
-_READING: Final = declare("parameter-invalid", "role-missing", "not-through-gateway")
-_LISTING: Final = _READING | declare("cursor-invalid")
+_CALL: Final = ("role-missing", "not-through-gateway", "parameter-invalid", "permissions-behind")
+_BODY: Final = ("body-malformed", "body-invalid")
+_LISTING: Final = declare(*_CALL, "cursor-invalid")
 _CHANGING: Final = {
     202: {"model": GrantOnBus, "description": "Done; the bus has not acknowledged it yet"},
-    **declare(
-        "parameter-invalid",
-        "body-malformed",
-        "body-invalid",
-        "role-missing",
-        "other-agency",
-        "not-through-gateway",
-        "grant-unknown",
-        "grant-state-conflict",
-    ),
+    **declare(*_CALL, *_BODY, "other-agency", "grant-unknown", "grant-state-conflict"),
 }
 _ASKING: Final = declare(
+    *_CALL,
+    *_BODY,
     "idempotency-key-required",
     "idempotency-key-reused",
-    "parameter-invalid",
-    "body-malformed",
-    "body-invalid",
     "request-invalid",
     "period-invalid",
     "system-unknown",
@@ -83,9 +74,6 @@ _ASKING: Final = declare(
     "class-not-shared",
     "resource-unknown",
     "resource-withdrawn",
-    "role-missing",
-    "not-through-gateway",
-    "permissions-behind",
     "permission-unreadable",
 )
 
@@ -171,7 +159,7 @@ async def list_requests(
     return Page(items=shown, next=encode_cursor([shown[-1].id]) if len(found) > limit else None)
 
 
-@router.get("/requests/{request}", responses=_READING | declare("request-unknown"))
+@router.get("/requests/{request}", responses=declare(*_CALL, "request-unknown"))
 async def get_request(
     request: RequestId, caller: Official, db: Database, copies: Known
 ) -> RequestShape:
@@ -199,7 +187,7 @@ async def list_grants(
     return Page(items=shown, next=encode_cursor([shown[-1].id]) if len(found) > limit else None)
 
 
-@router.get("/grants/{grant}", responses=_READING | declare("grant-unknown"))
+@router.get("/grants/{grant}", responses=declare(*_CALL, "grant-unknown"))
 async def get_grant(
     grant: GrantId, caller: Official, db: Database, copies: Known, response: Response
 ) -> GrantShape:
