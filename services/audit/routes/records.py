@@ -44,7 +44,7 @@ class Filters(NamedTuple):
 
 PlainId = Annotated[str | None, Query(pattern=PLAIN_ID)]
 Uuid = Annotated[str | None, Query(pattern=UUID_PATTERN)]
-Text = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str | None, Query(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 def _filters(

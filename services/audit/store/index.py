@@ -12,7 +12,7 @@ from kit.db import Tx
 from services.audit.domain.search import Found, Query
 from services.audit.models import ProgressRow, RecordRow, SaltRow
 
-MAX_TEXT: Final = 200
+MAX_TEXT: Final = 256
 
 _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "record": ("record",),
