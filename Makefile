@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up status logs down clean demo test check faults bench-gateway
+.PHONY: help setup up status logs down clean demo test check contracts faults bench-gateway
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ check: setup ## Check format, lint, types and import rules
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+contracts: setup ## Renew the contracts that are generated from code; review what changed
+	@$(RUN) -m tests.contract.openapi --write
+	@$(RUN) -m tests.contract.settings --write
 
 faults: setup ## Run the fault and attack tests in their long form
 	@$(RUN) -m pytest tests/faults --long $(ARGS)

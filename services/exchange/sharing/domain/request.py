@@ -61,7 +61,7 @@ class ResourceUnknown(DomainError):
 class ResourceWithdrawn(DomainError):
     """The entry of the resource was withdrawn."""
 
-    kind: ClassVar = Kind.CONFLICT
+    kind: ClassVar = Kind.NOT_FOUND
     code: ClassVar = "resource-withdrawn"
 
 
