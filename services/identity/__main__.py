@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit import inbox, logging, migrate
+from kit import inbox, logging
 from kit.clock import SystemClock
 from kit.db import Db
 from kit.errors import DomainError
@@ -44,6 +44,8 @@ async def relay(settings: IdentitySettings, _arguments: Sequence[str]) -> None:
 
 async def migrate_database(settings: IdentitySettings, arguments: Sequence[str]) -> None:
     """Bring the database to the newest revision."""
+    from kit import migrate  # brings alembic and, by the kit's tables, FastAPI
+
     await migrate.main(settings.postgres_url, "services.identity", arguments)
 
 
