@@ -71,7 +71,8 @@ class Writer:
         self._indexer = indexer
         self._clock = clock
         self._epochs: dict[Key, Epoch] = {}
-        self._unannounced: dict[str, Epoch] = {}
+        self._number = 0
+        self._unannounced: dict[str, tuple[int, Epoch]] = {}
         self._news = asyncio.Event()
         self._committed = asyncio.Event()
         self._incarnation = 0
@@ -101,6 +102,7 @@ class Writer:
             self._committer.load_digests,
             self._clock,
         )
+        self._number = newest.number
         self._epochs = {key: epoch.copy() for key, epoch in ledger.epochs.items()}
         self._announce(self._epochs.values())
         self._committed.set()
@@ -148,6 +150,7 @@ class Writer:
 
     def _after(self, commit: Commit) -> None:
         SIZE.set(commit.size)
+        self._number = commit.number
         # Watermarks tell what is committed, never what the batch in hand already knows.
         self._epochs.update({(epoch.instance, epoch.epoch): epoch for epoch in commit.epochs})
         self._announce(commit.epochs)
@@ -156,7 +159,9 @@ class Writer:
     def _announce(self, epochs: Iterable[Epoch]) -> None:
         """Note whose watermark is to be published, as of the last commit."""
         for epoch in epochs:
-            self._unannounced[accepted_subject(epoch)] = epoch
+            # The number is that of the commit which the epoch's copy reflects: a version that ran
+            # ahead would make readers drop the watermark after it.
+            self._unannounced[accepted_subject(epoch)] = (self._number, epoch)
         if self._unannounced:
             self._news.set()
 
@@ -165,16 +170,13 @@ class Writer:
         while True:
             await self._news.wait()
             self._news.clear()
-            commit = self._committer.newest
-            if commit is None:
-                continue
             waiting, self._unannounced = self._unannounced, {}
             while waiting:
-                subject, epoch = next(iter(waiting.items()))
+                subject, (number, epoch) = next(iter(waiting.items()))
                 value = accepted(
                     epoch,
                     incarnation=self._incarnation,
-                    commit=commit.number,
+                    commit=number,
                     at=self._clock.now(),
                 )
                 try:
