@@ -96,7 +96,7 @@ CERTIFICATE: Final = (
     readable("certificate", "credential", lambda q: f"credential/{q.this_credential().thumbprint}"),
     Rule(
         "certificate-revoked",
-        lambda q: q.this_credential().active,
+        lambda q: q.credential is not None and q.credential.active,
         lambda q: "The certificate is not revoked.",
         lambda q: (
             f"The certificate of {q.caller()} was revoked.",
@@ -146,7 +146,7 @@ CALLER: Final = (
 SYSTEM: Final = (
     Rule(
         "role-missing",
-        lambda q: q.this_party().kind == "system",
+        lambda q: q.party is not None and q.party.kind == "system",
         lambda q: "The caller is a system.",
         lambda q: (
             "Data is queried and published by systems; a person asks for grants and approves.",

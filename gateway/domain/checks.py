@@ -4,7 +4,7 @@ A rule is a test and two sentences: the fact when it holds, the refusal when it 
 and `explain` walk the same tuples, so an explanation cannot differ from a decision.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -20,15 +20,31 @@ Facts = dict[str, FactValue]
 
 
 class Question:
-    """One call beside the subjects that decide it. Lives for one decision."""
+    """One call beside the subjects that decide it. Lives for one decision.
 
-    __slots__ = ("agency", "call", "candidates", "credential", "entry", "grant", "now", "party")
+    `named` is the only grant that counts, if set; `grant` the one that decided, once it has.
+    """
+
+    __slots__ = (
+        "agency",
+        "call",
+        "candidates",
+        "credential",
+        "entry",
+        "grant",
+        "items",
+        "named",
+        "now",
+        "party",
+    )
 
     def __init__(
         self, table: Permissions, call: Call, now: float, caller: str | None = None
     ) -> None:
         self.call = call
         self.now = now
+        self.named = call.grant
+        self.items: Sequence[str] | None = call.items
         self.credential: Credential | None = None
         self.party: Party | None = None
         self.agency: Agency | None = None
@@ -47,25 +63,29 @@ class Question:
         if call.data is not None and call.resource is not None:
             self.entry = table.entry_of(call.resource)
             if call.data == "query":
-                self.candidates = self._grants(table, call.resource)
+                self._find_grants(table, call.resource)
 
-    def _grants(self, table: Permissions, resource: str) -> list[Grant]:
-        """Return the grants of this very caller for this very entry, in id order.
+    def _find_grants(self, table: Permissions, resource: str) -> None:
+        """Put the grants of this very caller for this very entry on the list, in id order.
 
         A grant named in Datong-Grant counts only if it is one of them: a foreign grant and one
         that does not exist look alike.
         """
         party, entry = self.party, self.entry
         if party is None or entry is None or party.kind != "system":
-            return []
-        named = self.call.grant
-        return [
+            return
+        self.candidates = [
             grant
             for grant in table.grants_of(party.id, resource)
-            if grant.entry == entry.id
-            and grant.consumer == party.agency
-            and (named is None or grant.id == named)
+            if grant.entry == entry.id and grant.consumer == party.agency
         ]
+        if self.named is not None:
+            self.pin(self.named)
+
+    def pin(self, grant_id: str) -> None:
+        """Leave one grant at most on the list."""
+        self.named = grant_id
+        self.candidates = [grant for grant in self.candidates if grant.id == grant_id]
 
     def caller(self) -> str:
         """Return the caller's subject, or what stands for it."""
@@ -99,12 +119,6 @@ class Question:
             raise LookupError("the question has no entry")
         return self.entry
 
-    def this_grant(self) -> Grant:
-        """Return the grant under test; rules that call this list it among their needs."""
-        if self.grant is None:
-            raise LookupError("the question has no grant")
-        return self.grant
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -130,7 +144,8 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _unreadable(subject: str) -> tuple[str, Facts]:
+def unreadable(subject: str) -> tuple[str, Facts]:
+    """Return the refusal of a subject whose state could not be read."""
     return (
         f"The last state of {subject} cannot be read by this gateway; "
         "it refuses rather than guesses.",
@@ -149,6 +164,6 @@ def readable(what: str, needs: str, subject: Callable[[Question], str]) -> Rule:
         "permission-unreadable",
         holds,
         lambda q: f"The state of the {what} is readable.",
-        lambda q: _unreadable(subject(q)),
+        lambda q: unreadable(subject(q)),
         needs,
     )

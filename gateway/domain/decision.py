@@ -1,26 +1,31 @@
 """`decide` answers a call, `recheck` asks again before release, `explain` tells every check."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.domain import caller_rules, grant_rules, resource_rules
 from gateway.domain.call import Call
-from gateway.domain.checks import Facts, Question, Rule
+from gateway.domain.checks import SKEW, Facts, Question, Rule
+from gateway.domain.grant_rules import GrantRule
 from gateway.domain.subjects import Entry, Grant, Party, Permissions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Call` is not, and for the same reason
 class Allowed:
     """The call may go on.
 
     Under `grant` (queries), by ownership of `entry` (publishing), or as control plane (neither).
-    `caller` is None on public routes only.
+    `caller` is None on public routes only. While the table says `changes` and the time is in
+    [`since`, `until`), the same call would be allowed again.
     """
 
     grant: Grant | None = None
     entry: Entry | None = None
     caller: Party | None = None
+    changes: int = -1
+    since: float = 0.0
+    until: float = float("inf")
 
     @property
     def grant_ref(self) -> str | None:
@@ -59,18 +64,27 @@ class Check:
     fact: str
 
 
+Test = Callable[[Question], bool]
+
 _CERTIFICATE: Final = caller_rules.CERTIFICATE + caller_rules.CALLER
 _CALLER: Final = caller_rules.CERTIFICATE + caller_rules.TOKEN + caller_rules.CALLER
-_BEFORE_GRANT: Final[dict[tuple[str, str | None], tuple[Rule, ...]]] = {
-    ("certificate", None): _CERTIFICATE,
-    ("caller", None): _CALLER,
-    ("caller", "query"): _CALLER
-    + caller_rules.SYSTEM
-    + resource_rules.QUERIED
-    + (grant_rules.MISSING,),
-    ("caller", "publish"): _CALLER + caller_rules.SYSTEM + resource_rules.PUBLISHED,
+
+
+def _with_tests(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, ...], tuple[Test, ...]]:
+    return rules, tuple(rule.holds for rule in rules)
+
+
+_BEFORE_GRANT: Final = {
+    ("certificate", None): _with_tests(_CERTIFICATE),
+    ("caller", None): _with_tests(_CALLER),
+    ("caller", "query"): _with_tests(
+        _CALLER + caller_rules.SYSTEM + resource_rules.QUERIED + (grant_rules.MISSING,)
+    ),
+    ("caller", "publish"): _with_tests(_CALLER + caller_rules.SYSTEM + resource_rules.PUBLISHED),
 }
-"""The rules by access and data; a route with another combination does not exist, see `decide`."""
+"""The rules by access and data, beside their tests alone, which is what a call that is allowed
+needs; a route with another combination does not exist, see `decide`."""
+_GRANT_TESTS: Final = tuple(rule.holds for rule in grant_rules.GRANT)
 
 
 def decide(table: Permissions, call: Call, now: float) -> Allowed | Denied:
@@ -88,16 +102,39 @@ def decide(table: Permissions, call: Call, now: float) -> Allowed | Denied:
     """
     if call.access == "public" and call.data is None:
         return Allowed()
-    question = Question(table, call, now)
-    for rule in _BEFORE_GRANT[call.access, call.data]:
-        if not rule.holds(question):
-            return _denied(question, rule)
-    if call.data != "query":
-        return Allowed(entry=question.entry, caller=question.party)
-    refused = _try_grants(question)
-    if refused is not None:
-        return _denied(question, refused)
-    return Allowed(question.grant, question.entry, question.party)
+    return _answer(table, Question(table, call, now))
+
+
+def _answer(table: Permissions, question: Question) -> Allowed | Denied:
+    call = question.call
+    rules, tests = _BEFORE_GRANT[call.access, call.data]
+    for number, holds in enumerate(tests):
+        if not holds(question):
+            return _denied(question, rules[number])
+    if call.data == "query":
+        refused = _try_grants(question)
+        if refused is not None:
+            return _denied_by_grant(question, refused)
+    return Allowed(
+        question.grant,
+        question.entry,
+        question.party,
+        table.changes,
+        question.now,
+        _until(question),
+    )
+
+
+def _until(question: Question) -> float:
+    """Return the first instant at which time alone could turn the answer into a refusal."""
+    until, claims, grant = float("inf"), question.call.claims, question.grant
+    if question.credential is not None:
+        until = question.credential.not_after
+    if claims is not None and claims.exp + SKEW < until:
+        until = claims.exp + SKEW
+    if grant is not None and grant.valid_until is not None and grant.valid_until < until:
+        until = grant.valid_until
+    return until
 
 
 def recheck(
@@ -110,16 +147,25 @@ def recheck(
     """Decide again, before an answer leaves, on the grant that let its call through.
 
     Another grant of the same caller does not stand in for it: the service enforced this one.
+    Nothing is decided again while nothing has changed since: the same table, no instant reached.
 
     Args:
         items: the items of the answer, so that a grant narrowed in the meantime refuses it.
     """
-    if allowed.grant is None:
+    grant = allowed.grant
+    if (
+        table.changes == allowed.changes
+        and allowed.since <= now < allowed.until
+        and (items is None or grant is None or grant.items.issuperset(items))
+    ):
+        return allowed
+    if grant is None:
         return decide(table, call, now)
-    pinned = replace(
-        call, grant=allowed.grant.id, items=call.items if items is None else tuple(items)
-    )
-    return decide(table, pinned, now)
+    question = Question(table, call, now)
+    question.pin(grant.id)
+    if items is not None:
+        question.items = items
+    return _answer(table, question)
 
 
 def explain(table: Permissions, call: Call, now: float, caller: str | None = None) -> list[Check]:
@@ -137,7 +183,7 @@ def explain(table: Permissions, call: Call, now: float, caller: str | None = Non
     if question.candidates:
         _try_grants(question)
     checks = []
-    for rule in _BEFORE_GRANT[call.access, call.data]:
+    for rule in _BEFORE_GRANT[call.access, call.data][0]:
         if caller is not None and (rule in caller_rules.CERTIFICATE or rule in caller_rules.TOKEN):
             checks.append(
                 Check(rule.reason, None, "Not tested: this belongs to a connection, not a system.")
@@ -145,26 +191,32 @@ def explain(table: Permissions, call: Call, now: float, caller: str | None = Non
         else:
             checks.append(_check(question, rule))
     if call.data == "query":
-        checks.extend(_check(question, rule) for rule in grant_rules.GRANT)
+        checks.extend(_check_grant(question, rule) for rule in grant_rules.GRANT)
     return checks
 
 
-def _try_grants(question: Question) -> Rule | None:
+def _try_grants(question: Question) -> GrantRule | None:
     """Put the deciding grant into the question; return the rule that refuses it, if one does."""
-    best: tuple[int, Grant, Rule] | None = None
+    furthest = -1
     for grant in question.candidates:
-        question.grant = grant
-        for passed, rule in enumerate(grant_rules.GRANT):
-            if not rule.holds(question):
-                if best is None or passed > best[0]:
-                    best = (passed, grant, rule)
+        for passed, holds in enumerate(_GRANT_TESTS):
+            if not holds(question, grant):
+                if passed > furthest:
+                    furthest, question.grant = passed, grant
                 break
         else:
+            question.grant = grant
             return None
-    if best is None:
-        return grant_rules.MISSING
-    question.grant = best[1]
-    return best[2]
+    return grant_rules.GRANT[furthest]
+
+
+def _check_grant(question: Question, rule: GrantRule) -> Check:
+    grant = question.grant
+    if grant is None:
+        return Check(rule.reason, None, "Not tested: there is no grant to test.")
+    if rule.holds(question, grant):
+        return Check(rule.reason, True, rule.fact(question, grant))
+    return Check(rule.reason, False, rule.refusal(question, grant)[0])
 
 
 def _check(question: Question, rule: Rule) -> Check:
@@ -178,3 +230,11 @@ def _check(question: Question, rule: Rule) -> Check:
 def _denied(question: Question, rule: Rule) -> Denied:
     detail, facts = rule.refusal(question)
     return Denied(rule.reason, facts, detail, question.party, question.entry, question.grant)
+
+
+def _denied_by_grant(question: Question, rule: GrantRule) -> Denied:
+    grant = question.grant
+    if grant is None:
+        raise LookupError("a grant refuses only after it was tested")
+    detail, facts = rule.refusal(question, grant)
+    return Denied(rule.reason, facts, detail, question.party, question.entry, grant)

@@ -63,7 +63,7 @@ _READABLE: Final = readable("entry", "entry", lambda q: f"entry/{q.this_entry().
 
 _NOT_WITHDRAWN: Final = Rule(
     "resource-withdrawn",
-    lambda q: q.this_entry().state != "withdrawn",
+    lambda q: q.entry is not None and q.entry.state != "withdrawn",
     lambda q: "The entry is not withdrawn.",
     _withdrawn,
     "entry",
@@ -80,7 +80,7 @@ QUERIED: Final = (
     _NOT_WITHDRAWN,
     Rule(
         "class-not-shared",
-        lambda q: q.this_entry().share_class != "not_shared",
+        lambda q: q.entry is not None and q.entry.share_class != "not_shared",
         lambda q: f"The share class is {q.this_entry().share_class}.",
         _not_shared,
         "entry",
@@ -98,14 +98,14 @@ PUBLISHED: Final = (
     _NOT_WITHDRAWN,
     Rule(
         "not-the-owner",
-        lambda q: q.party is not None and q.this_entry().agency == q.party.agency,
+        lambda q: q.party is not None and q.entry is not None and q.entry.agency == q.party.agency,
         lambda q: "The entry belongs to the caller's agency.",
         _not_owner,
         "entry",
     ),
     Rule(
         "entry-not-published",
-        lambda q: q.this_entry().state == "published",
+        lambda q: q.entry is not None and q.entry.state == "published",
         lambda q: f"Version {q.this_entry().version} of the entry is published.",
         _not_published,
         "entry",

@@ -101,6 +101,11 @@ class Grant:
 class Permissions(Protocol):
     """What `decide` asks of the permission table. Every look-up is constant time and current."""
 
+    @property
+    def changes(self) -> int:
+        """Return a number that rises with every state that the table takes."""
+        ...
+
     def credential(self, thumbprint: str) -> Credential | None:
         """Return the credential with this x5t#S256 thumbprint."""
         ...

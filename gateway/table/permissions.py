@@ -41,6 +41,8 @@ class PermissionTable:
         self._grants = GrantIndex()
         self._on_client_ca: list[ClientCa] = []
         self._client_ca: tuple[str, ...] = ()
+        self.changes = 0
+        """Rises with every state that is taken, readable or not."""
         self.unreadable: set[str] = set()
         """Subjects whose last state could not be read; an alarm, shown by health and metrics."""
         self._reader = StateReader(
@@ -132,6 +134,7 @@ class PermissionTable:
 
     def on_unreadable(self, topic: str, subject: str, reason: str) -> None:
         """Make a subject unusable whose state event cannot be read; it keeps what it was."""
+        self.changes += 1
         log.error("permission unreadable", topic=topic, subject=subject, reason=reason)
         self.unreadable.add(subject)
         self.directory.on_unreadable(topic, subject, reason)
@@ -148,6 +151,7 @@ class PermissionTable:
             self._copy(topic, key, readable=False)
 
     def _take_entry(self, event: StateEvent) -> None:
+        self.changes += 1
         unknown = event.critical - ENTRY_CRITICAL
         try:
             _require_subject(event)
@@ -158,6 +162,7 @@ class PermissionTable:
         self._note(event, unknown)
 
     def _take_grant(self, event: StateEvent) -> None:
+        self.changes += 1
         unknown = event.critical - GRANT_CRITICAL
         try:
             _require_subject(event)
@@ -168,6 +173,7 @@ class PermissionTable:
         self._note(event, unknown)
 
     def _take_identity(self, event: StateEvent) -> None:
+        self.changes += 1
         self.directory.apply(event)
         if event.subject in self.directory.unusable:
             self.on_unreadable(event.topic, event.subject, "its shape or a restriction is unknown")

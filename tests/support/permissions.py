@@ -5,6 +5,7 @@ The health commission's system may query the civil-affairs bureau's divisions un
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from gateway.domain import Agency, Call, Claims, Credential, Entry, Grant, Party
@@ -65,6 +66,8 @@ PUBLISH = replace(
     claims=Claims(f"system/{OWNER_SYSTEM}", "t", NOW + 300, OWNER_THUMBPRINT),
 )
 
+_changes = count(1)
+
 
 @dataclass
 class PlainTable:
@@ -75,6 +78,11 @@ class PlainTable:
     parties: dict[str, Party] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> int:
+        """Never the same twice: a test may change the dictionaries as it likes."""
+        return next(_changes)
 
     def credential(self, thumbprint: str) -> Credential | None:
         return self.credentials.get(thumbprint)

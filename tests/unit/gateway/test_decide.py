@@ -230,7 +230,10 @@ def test_a_grant_does_not_make_an_owner() -> None:
 
 
 def test_a_public_route_asks_nothing() -> None:
-    assert decide(PlainTable(), Call("get_ca", "public", "identity"), NOW) == Allowed()
+    outcome = decide(PlainTable(), Call("get_ca", "public", "identity"), NOW)
+
+    assert isinstance(outcome, Allowed)
+    assert outcome.caller is None
 
 
 @pytest.mark.parametrize(
@@ -309,3 +312,57 @@ def test_a_token_of_a_person_with_the_same_id_is_not_bound_to_a_system() -> None
     call = replace(QUERY, claims=Claims(f"person/{SYSTEM}", "t", NOW + 300, THUMBPRINT))
 
     assert denied(a_table(), call).reason == "token-not-bound"
+
+
+class QuietTable(PlainTable):
+    """A table that says that nothing has changed, whatever the test changes."""
+
+    @property
+    def changes(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("later", "items", "still"),
+    [
+        (0.0, None, True),
+        (100.0, ["code", "name"], True),
+        (100.0, ["code", "population"], False),
+        (359.0, None, True),
+        (360.0, None, False),
+        (-1.0, None, False),
+    ],
+)
+def test_without_a_change_only_time_and_items_are_looked_at_again(
+    later: float, items: list[str] | None, still: bool
+) -> None:
+    plain = a_table()
+    table = QuietTable(
+        plain.credentials, plain.agencies, plain.parties, plain.entries, plain.grants
+    )
+    allowed = decide(table, QUERY, NOW)
+    assert isinstance(allowed, Allowed)
+
+    assert (recheck(table, QUERY, allowed, NOW + later, items) is allowed) == still
+
+
+@pytest.mark.parametrize(
+    ("table", "claims", "until"),
+    [
+        ({"credential": {"not_after": NOW + 10}}, {}, NOW + 10),
+        ({"grant": {"valid_until": NOW + 20}}, {}, NOW + 20),
+        ({}, {"exp": NOW - 30}, NOW + 30),
+        ({"grant": {"valid_until": None}}, {"exp": NOW + 2 * DAY}, NOW + DAY),
+    ],
+)
+def test_a_permission_says_how_long_time_alone_lets_it_stand(
+    table: dict[str, Any], claims: dict[str, Any], until: float
+) -> None:
+    call = replace(QUERY, claims=replace(CLAIMS, **claims))
+
+    outcome = decide(a_table(**table), call, NOW)
+
+    assert isinstance(outcome, Allowed)
+    assert outcome.until == until
+    assert isinstance(decide(a_table(**table), call, until), Denied)
+    assert isinstance(decide(a_table(**table), call, until - 0.001), Allowed)

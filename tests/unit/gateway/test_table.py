@@ -399,3 +399,21 @@ def test_a_foreign_token_does_not_reach_a_known_certificate(table: PermissionTab
     call = dataclasses.replace(QUERY, claims=Claims("system/x", "t", NOW + 60, THUMBPRINT))
 
     assert reason(table, call) == "token-not-bound"
+
+
+def test_every_state_that_is_taken_counts_as_a_change(table: PermissionTable) -> None:
+    seen = {table.changes}
+    for kind, data in (
+        ("agency", AGENCY),
+        ("system", SYSTEM_STATE),
+        ("credential", CREDENTIAL),
+        ("entry", ENTRY_STATE),
+        ("grant", GRANT_STATE),
+        ("grant", GRANT_STATE | {"state": "paused"}),
+    ):
+        put(table, kind, data, 2)
+        seen.add(table.changes)
+    table.on_unreadable("sharing.grant.v1", f"grant/{GRANT}", "not JSON")
+    seen.add(table.changes)
+
+    assert len(seen) == 8
