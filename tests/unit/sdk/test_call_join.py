@@ -220,25 +220,30 @@ def test_a_selected_package_need_not_hold_every_call(join: Any) -> None:
     assert report.calls.later == 1
 
 
-def test_calls_after_the_package_was_fetched_cannot_be_in_it(
+def test_calls_too_late_for_the_package_are_not_missed(
     join: Any, call: Any, tmp_path: Path
 ) -> None:
     join([call()], [])
     digest = hashlib.sha256((tmp_path / "package.zip").read_bytes()).hexdigest()
-    fetch, after = CALL[:-1] + "2", CALL[:-1] + "3"
+    fetch, after, before = CALL[:-1] + "2", CALL[:-1] + "3", CALL[:-1] + "4"
     lines = [
         sent(),
         answered(),
         sent(fetch, operation="get_package", at="2026-11-24T09:00:00.000000Z"),
-        answered(fetch, answer_digest=digest),
+        answered(fetch, answer_digest=digest, at="2026-11-24T09:00:01.000000Z"),
         sent(after, at="2026-11-24T09:00:01.000000Z"),
-        answered(after),
+        answered(after, at="2026-11-24T09:00:02.000000Z"),
+        sent(before, at="2026-11-24T08:59:49.000000Z"),
+        answered(before, at="2026-11-24T08:59:51.000000Z"),
     ]
 
     report = join([call()], lines)
 
     assert report.ok
-    assert (report.calls.matched, report.calls.later) == (1, 2)
+    assert (report.calls.matched, report.calls.later) == (1, 3)
+
+    lines[-1]["at"] = "2026-11-24T08:59:49.999999Z"
+    assert _whats(join([call()], lines)) == ["call-unrecorded"]
 
 
 def test_a_line_cut_by_a_crash_is_ignored(join: Any, call: Any) -> None:

@@ -13,7 +13,7 @@ from datong.watch import Kept, watch_once
 
 From = Annotated[str | None, typer.Option("--from", help="RFC 3339 instant, inclusive.")]
 Until = Annotated[str | None, typer.Option(help="RFC 3339 instant, exclusive.")]
-_COLUMNS = ("at", "record", "type", "caller", "resource", "grant", "decision", "reason", "status")
+_COLUMNS = ("record", "at", "type", "resource", "decision", "reason")
 
 
 def commands() -> typer.Typer:

@@ -12,7 +12,7 @@ from datong.cli.options import Session, read_document
 Entry = Annotated[str, typer.Argument(help="Id of the entry.")]
 Reason = Annotated[str, typer.Option(help="Why; goes on record.")]
 Document = Annotated[Path, typer.Argument(help="JSON or YAML file with the entry.")]
-_COLUMNS = ("id", "version", "resource", "name", "agency", "share_class", "state")
+_COLUMNS = ("id", "resource", "name", "agency", "share_class")
 
 
 def commands() -> typer.Typer:

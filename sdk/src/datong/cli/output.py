@@ -14,6 +14,8 @@ from rich.table import Table
 from datong.errors import DatongError, Refused, Unreachable
 
 MAX_COLUMNS = 8
+WHOLE_COLUMNS = frozenset({"id", "record", "grant", "thumbprint"})
+"""Never broken across lines: these are copied."""
 
 
 class Output:
@@ -41,7 +43,7 @@ class Output:
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
-        for name, member in value.items():
+        for name, member in _flat(value):
             table.add_row(name, _cell(member))
         self._out.print(table)
 
@@ -65,7 +67,7 @@ class Output:
         names = list(columns) or list(listed[0] if listed else {})[:MAX_COLUMNS]
         table = Table()
         for name in names:
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=name in WHOLE_COLUMNS)
         for item in listed:
             table.add_row(*(_cell(item.get(name)) for name in names))
         self._out.print(table if listed else "nothing found")
@@ -107,9 +109,19 @@ def _described(error: DatongError) -> dict[str, Any]:
     return {name: value for name, value in described.items() if value is not None}
 
 
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, member in value.items():
+        if isinstance(member, dict):
+            yield from _flat(member, f"{prefix}{name}.")
+        else:
+            yield prefix + name, member
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(member, str) for member in value):
         return escape(", ".join(value))
     if isinstance(value, (dict, list)):

@@ -56,7 +56,7 @@ def _verify(
 
 
 def _print(report: Report) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     table = Table(title=escape(report.package), show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -91,8 +91,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
             (
                 "calls",
                 f"{calls.total}: {calls.matched} of {calls.answered} answered ones match their "
-                f"record, {calls.uncertified} owe none, {calls.later} later, {calls.unseen} with "
-                f"unseen outcome ({calls.unseen_recorded} on record)",
+                f"record, {calls.uncertified} owe none, {calls.later} came too late, "
+                f"{calls.unseen} with unseen outcome ({calls.unseen_recorded} on record)",
             )
         )
     return rows

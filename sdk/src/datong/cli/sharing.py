@@ -13,7 +13,7 @@ Cursor = Annotated[str | None, typer.Option(help="Go on after this page.")]
 Resource = Annotated[str | None, typer.Option(help="Of this resource.")]
 State = Annotated[str | None, typer.Option(help="In this state.")]
 Reason = Annotated[str, typer.Option(help="Why; goes on record.")]
-_GRANT_COLUMNS = ("id", "version", "resource", "owner", "consumer", "state", "valid_until")
+_GRANT_COLUMNS = ("id", "resource", "owner", "consumer", "state")
 
 
 def add_commands(application: typer.Typer) -> None:

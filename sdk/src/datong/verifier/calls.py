@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ UNRECORDED_REFUSALS = frozenset(
         "overloaded",
     }
 )
+
+
+DUE_SECONDS = 10
+"""A record lies in the log within this time; a package fetched earlier may not hold it yet."""
 
 
 class CallLogRefused(Exception):
@@ -124,13 +129,14 @@ class CallJoin:
 
         Args:
             package_sha256: digest of the package file in hex. A log that holds its download tells
-                which calls came later and cannot be in it.
+                which calls came too late to be in it.
             is_whole: the package claims to hold every record.
         """
         counts = report.calls = CallCounts(total=len(self._calls))
-        fetched_at = self._fetched_at(package_sha256)
+        due_at = self._due_at(package_sha256)
         for call in self._calls.values():
-            is_later = not is_whole or (fetched_at is not None and call.sent_at >= fetched_at)
+            answered_at = str((call.outcome or {}).get("at", ""))
+            is_later = not is_whole or (due_at is not None and answered_at >= due_at)
             if len(call.records) > 1:
                 report.problems.append(self._repeated(call))
             elif call.outcome is None:
@@ -140,7 +146,8 @@ class CallJoin:
                 counts.answered += 1
                 self._check_answered(call, counts, report, is_later=is_later)
 
-    def _fetched_at(self, package_sha256: str) -> str | None:
+    def _due_at(self, package_sha256: str) -> str | None:
+        """Instant from which on answers need not be in the package; None without its download."""
         downloads: Iterable[str] = (
             call.sent_at
             for call in self._calls.values()
@@ -148,7 +155,14 @@ class CallJoin:
             and call.outcome is not None
             and call.outcome.get("answer_digest") == package_sha256
         )
-        return min(downloads, default=None)
+        fetched_at = min(downloads, default=None)
+        if fetched_at is None:
+            return None
+        try:
+            due = datetime.fromisoformat(fetched_at) - timedelta(seconds=DUE_SECONDS)
+        except (ValueError, OverflowError):
+            return fetched_at
+        return f"{due:%Y-%m-%dT%H:%M:%S.%f}Z"
 
     @staticmethod
     def _check_answered(

@@ -71,7 +71,8 @@ class CallCounts:
     """Answered calls that owe no record: without a certificate that the platform accepts, or
     refused because evidence could not be written."""
     later: int = 0
-    """Calls sent after this very package was fetched, or outside of its selection."""
+    """Calls without record that came too late for this very package, or outside of its
+    selection."""
 
 
 @dataclass
