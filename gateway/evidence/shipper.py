@@ -102,7 +102,7 @@ class Trail:
         self._number = 0
         self._offset = 0
         self._moved_at = time.monotonic()
-        self._accepted = 0
+        self._accepted: list[int] = []
 
     def rewind(self) -> None:
         """Begin again at the oldest record that audit has not accepted."""
@@ -110,8 +110,8 @@ class Trail:
 
     def is_stuck(self, now: float) -> bool:
         """Tell whether audit has accepted nothing of what was sent for a long time."""
-        accepted = sum(map(self._watermarks.covers, self._segments))
-        if accepted == len(self._segments) or accepted != self._accepted:
+        accepted = [self._watermarks.of(s.instance, s.epoch) for s in self._segments]
+        if accepted != self._accepted or all(map(self._watermarks.covers, self._segments)):
             self._accepted, self._moved_at = accepted, now
         if now - self._moved_at < self._resend_seconds:
             return False
@@ -220,9 +220,9 @@ class Shipper:
         try:
             # Without the watermarks everything would be sent again; without the bus none comes.
             await self._watermarks.known.wait()
-            while not (await self._ship_own() and self._stopping):
+            while not ((shipped := await self._ship_own()) and self._stopping):
                 await self._evidence.trim(self._watermarks.covers)
-                if time.monotonic() >= self._orphans_at and not self._stopping:
+                if shipped and time.monotonic() >= self._orphans_at and not self._stopping:
                     await self._ship_orphans()
                     self._orphans_at = time.monotonic() + ORPHAN_SECONDS
                 await self._wait()

@@ -18,7 +18,8 @@ from kit.logging import get_logger
 
 BEAT_SECONDS: Final = 10.0
 REFUSALS_SECONDS: Final = 60.0
-LOCK_SECONDS: Final = 15.0
+LOCK_SECONDS: Final = 30.0
+"""A neighbour that ships an orphaned slot gives it back sooner, also when the bus fails it."""
 MAX_SEGMENT: Final = 16 << 20
 
 log = get_logger()
