@@ -94,6 +94,7 @@ class CallInHand(Clearing):
         head = self.head
         self.received += len(piece)
         if self.refused is not None or head is None:
+            self._request_digest = None
             return
         if self.received > head.route.body_limit:
             self.break_off(body_too_large(head.route.body_limit))
@@ -111,6 +112,8 @@ class CallInHand(Clearing):
     def end_body(self) -> None:
         """Take the end of the request."""
         self.complete = True
+        if self.pieces and self._hash is None:
+            self._request_digest = sha256(b"".join(self.pieces)).digest()
         head = self.head
         if head is not None and self.state is State.SENT and self._upstream is not None:
             self.connection.deadline = time.monotonic() + (
@@ -223,8 +226,6 @@ class CallInHand(Clearing):
             self.pieces.clear()
             if body or route.method != b"GET":
                 lines.append(b"\r\nContent-Length: %d" % len(body))
-            if body:
-                self._request_digest = sha256(body).digest()
             lines += (b"\r\n\r\n", body)
         else:
             framing = b"Transfer-Encoding: chunked" if head.chunked else _length_line(head)
@@ -344,7 +345,6 @@ class CallInHand(Clearing):
         if caller is None:
             raise AssertionError("local routes are for callers")
         body = b"".join(self.pieces)
-        self._request_digest = sha256(body).digest()
         local = self.path.local[head.route.operation](LocalCall(caller, body, self.call_id))
         answer = Answer(
             local.status,

@@ -94,7 +94,7 @@ class Clearing:
         self._question: Call | None = None
         self._outcome: Allowed | Denied | None = None
         self._denied = False
-        self._request_digest = EMPTY_DIGEST
+        self._request_digest: bytes | None = EMPTY_DIGEST
         self._hash = None if head is None or not head.route.streams else sha256()
         self._upstream: UpstreamConnection | None = None
         self._answer: Answer | None = None
@@ -249,7 +249,7 @@ class Clearing:
             path.evidence.append(fields, salt, self.release, self.failed)
 
     def _fields(self, answer: Answer, salt: bytes) -> dict[str, object]:
-        digest: bytes | None = self._request_digest
+        digest = self._request_digest
         if not self.complete:
             digest = None
         elif self._hash is not None:
