@@ -90,30 +90,45 @@ async def be_refused(town: Town) -> dict[str, str]:
         StoryBroken: one was answered, or refused for another reason, or without a next step.
     """
     consumer = town.client("consumer")
-    bare = replace(data.query(DIVISIONS, purpose=PURPOSE), access=Access.CERTIFICATE)
+    key = {"code": HANGZHOU}
+    bare = replace(
+        data.query(DIVISIONS, purpose=PURPOSE, key={"code": HANGZHOU}), access=Access.CERTIFICATE
+    )
     foreign = await town.client("stranger").fetch_token()
     anonymous, borrowed = town.anonymous(), town.new_client("consumer", token=foreign)
-    tries: list[tuple[str, str, Awaitable[Any]]] = [
+    tries: list[tuple[str, str, Callable[[], Awaitable[Any]]]] = [
         (
             "no certificate",
             "certificate-missing",
-            anonymous.query(DIVISIONS, purpose=PURPOSE),
+            lambda: anonymous.query(DIVISIONS, purpose=PURPOSE, key=key),
         ),
-        ("no token", "token-missing", consumer.send(bare)),
-        ("another system's token", "token-not-bound", borrowed.query(DIVISIONS, purpose=PURPOSE)),
-        ("no purpose", "purpose-missing", consumer.query(DIVISIONS)),
+        ("no token", "token-missing", lambda: consumer.send(bare)),
+        (
+            "another system's token",
+            "token-not-bound",
+            lambda: borrowed.query(DIVISIONS, purpose=PURPOSE, key=key),
+        ),
+        ("no purpose", "purpose-missing", lambda: consumer.query(DIVISIONS, key=key)),
         (
             "a purpose not granted",
             "purpose-not-granted",
-            consumer.query(DIVISIONS, purpose=OTHER_PURPOSE),
+            lambda: consumer.query(DIVISIONS, purpose=OTHER_PURPOSE, key=key),
         ),
         (
             "an item not granted",
             "items-not-granted",
-            consumer.query(DIVISIONS, purpose=PURPOSE, items=["code", "level"]),
+            lambda: consumer.query(DIVISIONS, purpose=PURPOSE, key=key, items=["code", "level"]),
         ),
-        ("an unknown resource", "resource-unknown", consumer.query("no-such", purpose=PURPOSE)),
-        ("a class that is not shared", "class-not-shared", consumer.query(ADOPTIONS)),
+        (
+            "an unknown resource",
+            "resource-unknown",
+            lambda: consumer.query("no-such", purpose=PURPOSE, key=key),
+        ),
+        (
+            "a class that is not shared",
+            "class-not-shared",
+            lambda: consumer.query(ADOPTIONS, purpose=PURPOSE, key={"file": "1"}),
+        ),
     ]
     found: dict[str, str] = {}
     try:
@@ -130,9 +145,9 @@ async def be_refused(town: Town) -> dict[str, str]:
     return found
 
 
-async def _refusal(what: str, call: Awaitable[Any]) -> Refused:
+async def _refusal(what: str, call: Callable[[], Awaitable[Any]]) -> Refused:
     try:
-        await call
+        await call()
     except Refused as refused:
         return refused
     raise StoryBroken(f"{what}: was answered, must be refused")

@@ -196,7 +196,7 @@ class Story:
                     break
                 self._progress(f"waiting for {len(missing)} records to reach the log")
                 await asyncio.sleep(0.5)
-        return {"package KiB": self.package.stat().st_size >> 10, "gaps": len(gaps["gaps"])}
+        return {"package KiB": self.package.stat().st_size >> 10, "gaps": len(gaps["missing"])}
 
     def _evidence_ids(self) -> set[str]:
         lines = self.town.calls.path.read_text(encoding="utf-8").splitlines()
@@ -235,7 +235,7 @@ class Story:
 
     async def _run_verifier(self, package: Path, *calls: Path) -> tuple[dict[str, Any], int]:
         """Run `datong verify` with the auditor's own notes; return its report and exit code."""
-        command = [sys.executable, "-m", "datong", "verify", str(package), "--json"]
+        command = [sys.executable, "-m", "datong", "--json", "verify", str(package)]
         command += ["--key", str(self._notes / "log.vkey")]
         command += ["--checkpoint", str(self._notes / "checkpoint")]
         for log in calls:

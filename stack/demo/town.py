@@ -113,11 +113,12 @@ async def _found_agency(town: Town, agency: str, name: str) -> None:
             "name": name,
             "level": "city",
             "area_code": "330100",
+            "audits": agency == AUDIT,
             "competent": None if agency == BIG_DATA else BIG_DATA,
             "security_officer": {"name": f"{name}安全员"},
         }
     )
-    await town.enrol(f"security:{agency}", made["code"])
+    await town.enrol(f"security:{agency}", made["security_officer"]["code"])
 
 
 async def _add_person(town: Town, short: str, agency: str, name: str, roles: Sequence[str]) -> None:
