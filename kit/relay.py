@@ -2,7 +2,7 @@
 
 One relay of a service works at a time: it holds an advisory lock and renews a lease each second;
 a waiting one takes over when the lease is 5 s old. A relay that was stopped and comes back is
-fenced by Kafka (`transactional_id`), so it can publish nothing any more.
+fenced by Kafka (`transactional_id`), so it can publish nothing any more (`Relay._turn`).
 A send that failed or timed out is *unknown*: the producer is closed, a new one sends again from
 the oldest unpublished row; readers ignore what is not newer.
 """
@@ -67,6 +67,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._last_beat = 0.0
+        self._connected = False
         self.ready = False
 
     async def run(self) -> None:
@@ -81,15 +82,20 @@ class Relay:
                     await self._publish_with_database()
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     log.warning("database lost", error=str(error))
-                    await self._beat_without_database()
+                    # A connection that ended says nothing of the database: another relay may
+                    # have ended it. Only one that cannot be made does.
+                    if not self._connected:
+                        await self._beat_without_database()
         finally:
             await self._close_producer()
 
     async def _publish_with_database(self) -> None:
         """Hold the lock on one connection and publish until that connection breaks."""
+        self._connected = False
         connection = await asyncpg.connect(
             self._url, timeout=5, server_settings={"application_name": f"datong-{self._part}-relay"}
         )
+        self._connected = True
         try:
             await self._take_lock(connection)
             # The producer starts after the lock is ours: its start fences the relay before us.
@@ -120,16 +126,24 @@ class Relay:
         await connection.execute("UPDATE relay_lease SET renewed_at = now()")
 
     async def _turn(self, connection: asyncpg.Connection) -> None:
-        """Publish one page, or a beat when it is time, or wait for either."""
+        """Publish one page, or a beat when it is time, or wait for either.
+
+        The order is what keeps old states off the bus: the lock is seen to be ours, then the
+        producer is opened, then rows are claimed. A relay that stops after the claim and is
+        replaced has a producer that was opened before its successor's, and is fenced; one that
+        opened it afterwards would fence the successor and publish what it claimed long ago.
+        """
         self._wake.clear()
-        rows = await self._claim(connection)
         due = time.monotonic() - self._last_beat >= BEAT_SECONDS
+        if due or self._producer is None:
+            await connection.execute("UPDATE relay_lease SET renewed_at = now()")
+            await connection.execute(
+                "DELETE FROM outbox WHERE published_at < now() - interval '1 day'"
+            )
+        if not await self._has_producer():
+            return
+        rows = await self._claim(connection)
         if rows or due:
-            if due:
-                await connection.execute("UPDATE relay_lease SET renewed_at = now()")
-                await connection.execute(
-                    "DELETE FROM outbox WHERE published_at < now() - interval '1 day'"
-                )
             if not await self._send([_message(row, self._incarnation) for row in rows], "up", due):
                 return
             if rows:
@@ -164,7 +178,10 @@ class Relay:
     async def _send(
         self, messages: list[tuple[str, bytes, bytes]], database: str, beat_due: bool
     ) -> bool:
-        """Send messages and beats in one Kafka transaction; tell whether the bus has them."""
+        """Send messages and beats in one Kafka transaction; tell whether the bus has them.
+
+        The producer is one that `_has_producer` opened before the messages were claimed.
+        """
         if beat_due:
             value = beat(
                 source=f"/{self._part}",
@@ -175,16 +192,11 @@ class Relay:
             messages = [*messages, *((topic, BEAT_KEY.encode(), value) for topic in self._beats)]
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                producer = await self._open_producer()
-                async with producer.transaction():
-                    sent = [await producer.send(t, value=v, key=k) for t, k, v in messages]
-                await asyncio.gather(*sent)
+                await self._transact(messages)
         except ProducerFenced as error:
             raise Fenced(f"another relay of {self._part} has taken over") from error
         except (KafkaError, TimeoutError, OSError) as error:
-            log.warning("bus did not acknowledge", error=repr(error))
-            await self._close_producer()
-            await asyncio.sleep(POLL_SECONDS)
+            await self._lose_bus(error)
             return False
         if beat_due:
             self._last_beat = time.monotonic()
@@ -193,25 +205,48 @@ class Relay:
     async def _beat_without_database(self) -> None:
         """Say once a second that the database is down, so that readers know nothing changed."""
         self.ready = False
-        if time.monotonic() - self._last_beat >= BEAT_SECONDS and self._incarnation:
+        due = time.monotonic() - self._last_beat >= BEAT_SECONDS
+        if due and self._incarnation and await self._has_producer():
             await self._send([], "down", beat_due=True)
         await asyncio.sleep(POLL_SECONDS)
 
-    async def _open_producer(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                **self._kafka,
-                transactional_id=f"datong-{self._part}-relay",
-                transaction_timeout_ms=10_000,
-                acks="all",
-                linger_ms=0,
-                max_batch_size=131072,
-                request_timeout_ms=10_000,
-                retry_backoff_ms=100,
-            )
-            self._producer = producer
-            await producer.start()
-        return self._producer
+    async def _transact(self, messages: list[tuple[str, bytes, bytes]]) -> None:
+        """Send all messages in one transaction, or none of them."""
+        producer = self._producer
+        if producer is None:
+            raise RuntimeError("a producer is opened before rows are claimed")
+        async with producer.transaction():
+            sent = [await producer.send(t, value=v, key=k) for t, k, v in messages]
+        await asyncio.gather(*sent)
+
+    async def _has_producer(self) -> bool:
+        """Open a producer unless one is open, which fences those before it; tell whether it is."""
+        if self._producer is not None:
+            return True
+        producer = AIOKafkaProducer(**self._kafka, **self._producer_options())
+        self._producer = producer
+        try:
+            await asyncio.wait_for(producer.start(), SEND_SECONDS)
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._lose_bus(error)
+            return False
+        return True
+
+    def _producer_options(self) -> dict[str, Any]:
+        return {
+            "transactional_id": f"datong-{self._part}-relay",
+            "transaction_timeout_ms": 10_000,
+            "acks": "all",
+            "linger_ms": 0,
+            "max_batch_size": 131072,
+            "request_timeout_ms": 10_000,
+            "retry_backoff_ms": 100,
+        }
+
+    async def _lose_bus(self, error: Exception) -> None:
+        log.warning("bus did not acknowledge", error=repr(error))
+        await self._close_producer()
+        await asyncio.sleep(POLL_SECONDS)
 
     async def _close_producer(self) -> None:
         producer, self._producer = self._producer, None
