@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -61,11 +61,9 @@ class Bus:
     async def raw(self, topic: str, subject: str, value: bytes | None) -> None:
         await self._producer.send_and_wait(topic, value=value, key=subject.encode())
 
-    async def beats(self, database: str = "up") -> None:
-        now = SystemClock().now()
-        for topic in PERMISSION_TOPICS:
-            value = beat(source="/test", event_id=uuid7(), at=now, database=database)
-            await self.raw(topic, "~beat", value)
+    async def beats(self, topics: Sequence[str]) -> None:
+        value = beat(source="/test", event_id=uuid7(), at=SystemClock().now(), database="up")
+        await asyncio.gather(*(self.raw(topic, "~beat", value) for topic in topics))
 
 
 @pytest.fixture
@@ -214,11 +212,27 @@ async def test_a_table_that_starts_later_reads_the_same_permissions(
     assert outcome.reason == "grant-ended"
 
 
+@asynccontextmanager
+async def beating(publisher: Bus, topics: Sequence[str]) -> AsyncIterator[None]:
+    async def beat_on() -> None:
+        while True:
+            await publisher.beats(topics)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.get_running_loop().create_task(beat_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_table_is_fresh_while_every_owner_beats(bus: Kafka, publisher: Bus) -> None:
-    async with reading(bus, stale_after=1.0) as table:
+    await publisher.beats(PERMISSION_TOPICS)
+    async with reading(bus, stale_after=2.0) as table:
         assert not table.is_fresh(time.monotonic()), "beats from before the start say nothing"
-        await publisher.beats()
-        await eventually(lambda: table.is_fresh(time.monotonic()))
+        async with beating(publisher, PERMISSION_TOPICS):
+            await eventually(lambda: table.is_fresh(time.monotonic()))
         await eventually(lambda: not table.is_fresh(time.monotonic()))
         await eventually(
             lambda: set(table.stale_topics(time.monotonic())) == set(PERMISSION_TOPICS)
@@ -226,25 +240,13 @@ async def test_a_table_is_fresh_while_every_owner_beats(bus: Kafka, publisher: B
 
 
 async def test_one_silent_owner_makes_the_table_stale(bus: Kafka, publisher: Bus) -> None:
-    async with reading(bus, stale_after=1.0) as table:
-        await publisher.beats()
-        await eventually(lambda: table.is_fresh(time.monotonic()))
-        others = [topic for topic in PERMISSION_TOPICS if topic != "sharing.grant.v1"]
-
-        async def beat_without_sharing() -> None:
-            while True:
-                for topic in others:
-                    value = beat(
-                        source="/t", event_id=uuid7(), at=SystemClock().now(), database="up"
-                    )
-                    await publisher.raw(topic, "~beat", value)
-                await asyncio.sleep(0.1)
-
-        beating = asyncio.get_running_loop().create_task(beat_without_sharing())
-        await eventually(lambda: not table.is_fresh(time.monotonic()))
-        assert table.stale_topics(time.monotonic()) == ["sharing.grant.v1"]
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+    others = [topic for topic in PERMISSION_TOPICS if topic != "sharing.grant.v1"]
+    async with reading(bus, stale_after=2.0) as table:
+        async with beating(publisher, PERMISSION_TOPICS):
+            await eventually(lambda: table.is_fresh(time.monotonic()))
+        async with beating(publisher, others):
+            await eventually(lambda: table.stale_topics(time.monotonic()) == ["sharing.grant.v1"])
+            assert not table.is_fresh(time.monotonic())
 
 
 @pytest.mark.parametrize(
