@@ -27,10 +27,11 @@ CLUSTER = "ZGF0b25nLW9uZS1ub2RlLQ"  # 16 bytes, base64url; one node needs no sec
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={advertised}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,LINK:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 log.dirs={data}
 auto.create.topics.enable=false
@@ -61,12 +62,18 @@ class Kafka:
     Args:
         directory: folder of ours; the data lies in `kafka/` below it.
         port: fixed port for clients; by default a free one.
+        link_port: also listen for clients that come through a `Link` on this port, at
+            `behind_link_port`: a client goes where the node says it is.
     """
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, port: int | None = None, link_port: int | None = None
+    ) -> None:
         self.directory = directory.resolve()
         self.port = port or free_port()
         self.controller_port = free_port()
+        self.link_port = link_port
+        self.behind_link_port = free_port()
         self.data = self.directory / "kafka"
         self.process: Process | None = None
 
@@ -157,7 +164,16 @@ class Kafka:
 
     def _write_properties(self, path: Path, data: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = PROPERTIES.format(port=self.port, controller_port=self.controller_port, data=data)
+        listeners = advertised = f"PLAINTEXT://127.0.0.1:{self.port}"
+        if self.link_port is not None:
+            listeners += f",LINK://127.0.0.1:{self.behind_link_port}"
+            advertised += f",LINK://127.0.0.1:{self.link_port}"
+        text = PROPERTIES.format(
+            listeners=listeners,
+            advertised=advertised,
+            controller_port=self.controller_port,
+            data=data,
+        )
         path.write_text(text, encoding="utf-8")
 
     def _java(self, name: str, folder: Path, main_class: str, *arguments: str) -> Process:

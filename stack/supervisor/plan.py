@@ -83,6 +83,7 @@ def plan(
     *,
     gateways: int,
     overrides: Mapping[str, Mapping[str, str]],
+    linked: Mapping[str, str] | None = None,
 ) -> list[ProcessPlan]:
     """Return all processes.
 
@@ -90,14 +91,17 @@ def plan(
         address: gives a `host:port` for a name; the same name gets the same address.
         gateways: how many worker slots the gateway has, at least 1.
         overrides: environment by process name, by part, or `*` for all; the narrower one wins.
+        linked: another address of Kafka, by process name or part.
     """
+    links = {name: {"DATONG_KAFKA": kafka} for name, kafka in (linked or {}).items()}
+
     processes = [
         _service(places, programs, part, role, address)
         for part, (_, roles) in programs.services.items()
         for role in roles
     ]
     processes += [_slot(places, programs, slot, address) for slot in range(gateways)]
-    return [_overridden(each, overrides) for each in processes]
+    return [_overridden(_overridden(each, links), overrides) for each in processes]
 
 
 def settings_of(places: Places, part: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,15 +16,14 @@ from kit.clock import SystemClock, rfc3339
 from stack.certificates import Certificates, issue
 from stack.folders import CHECKOUT
 from stack.health import is_ready
-from stack.kafka import Kafka
+from stack.link import Link
 from stack.ports import free_port
-from stack.postgres import Postgres
 from stack.process import Process
 from stack.secrets import write_secret
 from stack.settings import StackSettings, inherited_environment
 from stack.supervisor.housekeeping import pss, set_old_logs_aside
 from stack.supervisor.plan import PROGRAMS, Places, ProcessPlan, Programs, plan, settings_of
-from stack.supervisor.servers import create_databases, create_topics, watch_server
+from stack.supervisor.servers import Servers, create_databases, create_topics
 from stack.supervisor.state import reap, sole_supervisor, started_at, write_state
 from stack.supervisor.watch import Watched, until_ended
 
@@ -45,6 +44,7 @@ class Stack:
         overrides: extra environment by process name, by part, or `*`.
         settings: servers of one's own and fixed ports; by default read from the environment.
         programs: what to run; tests of the supervisor give small ones.
+        behind_link: processes or parts that reach Kafka through `link`, which tests can cut.
         first_codes: run `bootstrap` during the first start of this folder.
     """
 
@@ -57,6 +57,7 @@ class Stack:
         settings: StackSettings | None = None,
         programs: Programs = PROGRAMS,
         first_codes: bool = False,
+        behind_link: Collection[str] = (),
     ) -> None:
         self.directory = directory.resolve()
         self.settings = settings or StackSettings()
@@ -67,6 +68,8 @@ class Stack:
         self._programs = programs
         self._gateways = gateways
         self._overrides = overrides or {}
+        self._behind_link = behind_link
+        self.link: Link | None = None
         self.on_change: Callable[[], None] = lambda: None  # called when `state` has changed
         self._first_codes = first_codes
         self._addresses: dict[str, str] = {}
@@ -168,14 +171,16 @@ class Stack:
         set_old_logs_aside(self.directory / "log")
         self._watching = asyncio.create_task(self._watch())
         certificates = issue(self.directory / "tls", self._programs.parts, SystemClock().now())
-        administrator_url, kafka = await self._start_servers()
-        self._places = Places(self.directory, certificates, kafka)
+        servers = await self._start_servers()
+        self._places = Places(self.directory, certificates, servers.bootstrap)
         self._tell("creating databases and topics")
         (self.directory / "secrets").mkdir(mode=0o700, exist_ok=True)
         if not self._places.log_key_file.exists():  # kept: another key would fork the log
             write_secret(self._places.log_key_file, secrets.token_hex(32))
-        await create_databases(administrator_url, self._places, list(self._programs.services))
-        await create_topics(kafka)
+        await create_databases(
+            servers.administrator_url, self._places, list(self._programs.services)
+        )
+        await create_topics(servers.bootstrap)
         self._tell("migrating databases")
         await asyncio.gather(
             *(self._run_service(part, "migrate") for part in self._programs.services)
@@ -193,6 +198,8 @@ class Stack:
             of_rank = [each for each in self.watched.values() if each.stop_rank == rank]
             await asyncio.gather(*(each.end(STOP_SECONDS) for each in of_rank))
             self._tell("stopping")
+        if self.link is not None:
+            await self.link.close()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
@@ -273,28 +280,16 @@ class Stack:
         codes = self.directory / "codes"
         return codes / "platform-operator.code", codes / "security-officer.code"
 
-    async def _start_servers(self) -> tuple[str, str]:
-        """Start PostgreSQL and Kafka unless there are others; return the two addresses."""
+    async def _start_servers(self) -> Servers:
+        """Start PostgreSQL and Kafka, unless there are others; return when they are ready."""
         self._tell("starting PostgreSQL and Kafka")
-        url, kafka = self.settings.administrator_url, self.settings.kafka
-        postgres = (
-            None if url else Postgres(self.directory, port=self.settings.fixed_port("postgres"))
-        )
-        node = None if kafka else Kafka(self.directory, port=self.settings.fixed_port("kafka"))
-        for server in (postgres, node):
-            if server is not None:
-                watched = watch_server(server)
-                self.watched[watched.name] = watched
-        for name in list(self.watched):
-            self.watched[name].begin()
-        self._tell(self.step)
+        servers = await Servers.open(self.directory, self.settings, linked=bool(self._behind_link))
+        self.link = servers.link
+        self.watched |= servers.watched()
         for watched in self.watched.values():
-            await watched.until_ready(START_SECONDS, starting=True)
-            self._tell(self.step)
-        return (
-            url or (postgres.url() if postgres else ""),
-            kafka or (node.bootstrap if node else ""),
-        )
+            watched.begin()
+        await asyncio.gather(*map(self._first_ready, self.watched))
+        return servers
 
     async def _start_processes(self) -> None:
         self._tell("starting services and gateway")
@@ -304,6 +299,7 @@ class Stack:
             self._address,
             gateways=self._gateways,
             overrides=self._overrides,
+            linked=dict.fromkeys(self._behind_link, self.link.address) if self.link else {},
         )
         for each in plans:
             self._add(each)

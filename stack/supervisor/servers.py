@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -9,9 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from kit.topics import TOPICS
 from stack.kafka import Kafka
+from stack.link import Link
+from stack.ports import free_port
 from stack.postgres import Postgres
 from stack.process import Process, StartFailed
 from stack.secrets import write_secret
+from stack.settings import StackSettings
 from stack.supervisor.plan import Places
 from stack.supervisor.watch import Watched
 
@@ -19,13 +24,54 @@ ALREADY_EXISTS = 36
 SERVER_RANK = 9  # the servers are stopped last
 
 
-def watch_server(server: Postgres | Kafka) -> Watched:
-    """Return `server` under watch; each start prepares its folder where that is not done."""
+@dataclass(frozen=True)
+class Servers:
+    """PostgreSQL and Kafka: ours, or where None, those that the settings name."""
 
+    settings: StackSettings
+    postgres: Postgres | None
+    kafka: Kafka | None
+    link: Link | None
+
+    @classmethod
+    async def open(cls, directory: Path, settings: StackSettings, *, linked: bool) -> "Servers":
+        """Choose the servers; ours are not started yet.
+
+        Args:
+            linked: also open a link to our Kafka, which tests can cut.
+        """
+        postgres = kafka = link = None
+        if settings.postgres_url_file is None:
+            postgres = Postgres(directory, port=settings.fixed_port("postgres"))
+        if settings.kafka is None:
+            port = free_port() if linked else None
+            kafka = Kafka(directory, port=settings.fixed_port("kafka"), link_port=port)
+            link = Link(port, kafka.behind_link_port) if port is not None else None
+        if link is not None:
+            await link.open()
+        return cls(settings, postgres, kafka, link)
+
+    @property
+    def administrator_url(self) -> str:
+        """URL of a role that may create roles and databases."""
+        return self.postgres.url() if self.postgres else self.settings.administrator_url or ""
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's bootstrap address."""
+        return self.kafka.bootstrap if self.kafka else self.settings.kafka or ""
+
+    def watched(self) -> dict[str, Watched]:
+        """Return our servers under watch, by name."""
+        servers = {"postgres": self.postgres, "kafka": self.kafka}
+        return {name: _watched(name, each) for name, each in servers.items() if each is not None}
+
+
+def _watched(name: str, server: Postgres | Kafka) -> Watched:
     def start() -> Process:
-        server.start()
+        server.start()  # prepares the folder where that is not done
         if server.process is None:
-            raise StartFailed("the server was not started")
+            raise StartFailed(f"{name} was not started")
         return server.process
 
     async def is_ready() -> bool:
@@ -34,7 +80,7 @@ def watch_server(server: Postgres | Kafka) -> Watched:
         except StartFailed:
             return False
 
-    return Watched(type(server).__name__.lower(), start, is_ready, SERVER_RANK)
+    return Watched(name, start, is_ready, SERVER_RANK)
 
 
 async def create_databases(administrator_url: str, places: Places, parts: Sequence[str]) -> None:
