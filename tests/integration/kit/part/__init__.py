@@ -1,0 +1,1 @@
+"""A part that has nothing but the tables of the kit."""
