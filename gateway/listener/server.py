@@ -65,6 +65,8 @@ class Listener:
     async def stop(self) -> None:
         """Accept nothing more, give calls in hand `stop_seconds`, then cut the rest."""
         path = self._path
+        if path.stopping:
+            return
         path.stopping = True
         asyncio.get_running_loop().remove_reader(self._sock.fileno())
         self._sock.close()

@@ -173,6 +173,8 @@ class FakePart:
     def __init__(self, certificates: Certificates, part: str) -> None:
         self.asked: list[Asked] = []
         self.connections = 0
+        self.reads_bodies = True
+        self.read_pause = 0.0
         self.respond: Respond = answer_with(rows(b'{"rows":[],"next":null}'))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.verify_mode = ssl.CERT_REQUIRED
@@ -205,7 +207,7 @@ class FakePart:
         self._writers.add(writer)
         try:
             while True:
-                asked = await _read_call(reader)
+                asked = await self._read_call(reader)
                 self.asked.append(asked)
                 await self.respond(self, asked, writer)
         except (asyncio.IncompleteReadError, ConnectionError, OSError):
@@ -214,20 +216,32 @@ class FakePart:
             self._writers.discard(writer)
             writer.transport.abort()
 
+    async def _read_call(self, reader: asyncio.StreamReader) -> Asked:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        line, *fields = head[:-4].split("\r\n")
+        headers = [(name, value) for name, _, value in (field.partition(": ") for field in fields)]
+        asked = Asked(line, headers, b"")
+        length = asked.header("Content-Length")
+        if not self.reads_bodies:
+            return asked
+        if length is not None:
+            asked.body = await self._read_exactly(reader, int(length))
+        elif asked.header("Transfer-Encoding") == "chunked":
+            while size := int(await reader.readline(), 16):
+                asked.body += (await reader.readexactly(size + 2))[:-2]
+            await reader.readexactly(2)
+        return asked
 
-async def _read_call(reader: asyncio.StreamReader) -> Asked:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    line, *fields = head[:-4].split("\r\n")
-    headers = [(name, value) for name, _, value in (field.partition(": ") for field in fields)]
-    asked = Asked(line, headers, b"")
-    length = asked.header("Content-Length")
-    if length is not None:
-        asked.body = await reader.readexactly(int(length))
-    elif asked.header("Transfer-Encoding") == "chunked":
-        while size := int(await reader.readline(), 16):
-            asked.body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readexactly(2)
-    return asked
+    async def _read_exactly(self, reader: asyncio.StreamReader, length: int) -> bytes:
+        """Read a body, with a pause after each piece when `read_pause` asks for it."""
+        body = bytearray()
+        while len(body) < length:
+            piece = await reader.read(min(length - len(body), 1 << 16))
+            if not piece:
+                raise asyncio.IncompleteReadError(bytes(body), length)
+            body += piece
+            await asyncio.sleep(self.read_pause)
+        return bytes(body)
 
 
 def answer_with(data: bytes) -> Respond:
@@ -391,12 +405,17 @@ class World:
             credentials.thumbprint, kind, holder, "health-commission", now - 60, now + 3600, True
         )
 
-    async def connect(self, credentials: Credentials | None = None) -> Client:
-        """Open a connection; without credentials it presents no certificate."""
+    def client_context(self, credentials: Credentials | None = None) -> ssl.SSLContext:
+        """Return a caller's TLS context; without credentials it presents no certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(self.folder / "internal" / "ca.pem")
         if credentials is not None:
             context.load_cert_chain(credentials.file)
+        return context
+
+    async def connect(self, credentials: Credentials | None = None) -> Client:
+        """Open a connection of a caller."""
+        context = self.client_context(credentials)
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.listener.port, ssl=context, server_hostname="localhost"
         )
@@ -491,7 +510,15 @@ async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) 
         tls=ClientFacingTls(settings),
         # Every part's pool leads to the one fake part, which has the identity of transfer.
         pools={
-            name: Pool("transfer", url, context, "datong.local", deadlines, 4) for name in PARTS
+            name: Pool(
+                "transfer",
+                url,
+                context,
+                "datong.local",
+                deadlines,
+                settings.upstream_connections,
+            )
+            for name in PARTS
         },
         local={"explain": _explain},
         deadlines=deadlines,
