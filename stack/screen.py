@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -14,7 +15,8 @@ from rich.table import Table
 from stack.supervisor.housekeeping import pss
 
 MIB = 1 << 20
-_out = Console(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 120  # where no terminal says how wide it is
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _colours = {"ready": "green", "starting": "yellow", "restarting": "red", "stopped": "dim"}
 
 
@@ -118,10 +120,12 @@ class Progress:
 
 
 def _table(state: Mapping[str, Any], memory_bytes: Mapping[str, int] | None = None) -> Table:
-    table = Table(title=f"Datong “{state['name']}”: {state['step']}", title_justify="left")
+    table = Table(
+        title=f"Datong “{state['name']}”: {state['step']}", title_justify="left", box=SIMPLE
+    )
     columns = ("process", "is", "pid", "restarts", "listens on", "health")
     for column in (*columns, *(["MiB"] if memory_bytes is not None else [])):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for name, each in state["processes"].items():
         condition = each["condition"]
         cells = [
