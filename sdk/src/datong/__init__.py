@@ -11,6 +11,7 @@ from datong.client import AsyncClient, Client
 from datong.enrolment import enrol, renew
 from datong.errors import (
     AnswerMalformed,
+    CallLogFailed,
     CertificateRefused,
     DatongError,
     IdentityUnusable,
@@ -34,6 +35,7 @@ __all__ = [
     "AnswerMalformed",
     "AsyncClient",
     "CallLog",
+    "CallLogFailed",
     "CertificateRefused",
     "Client",
     "DatongError",

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from datong.errors import InputInvalid
+from datong.errors import CallLogFailed, InputInvalid
 from datong.operations.operation import Answer, Operation
 
 
@@ -61,9 +61,11 @@ class CallLog:
                 next_step="Name a file in a folder that you may write to.",
             ) from error
         self.path = path
+        self._is_broken = False
         self._lock = Lock()
         self._waiting: Future[None] | None = None
         self._syncer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="datong-call-log")
+        self._close_cut_line()
 
     def close(self) -> None:
         """Make everything durable and close the file."""
@@ -71,11 +73,31 @@ class CallLog:
         os.fsync(self._file)
         os.close(self._file)
 
+    def _close_cut_line(self) -> None:
+        """Begin a new line when a crash cut the last one short."""
+        with self.path.open("rb") as file:
+            if (
+                file.seek(0, os.SEEK_END)
+                and file.seek(-1, os.SEEK_END) >= 0
+                and file.read() != b"\n"
+            ):
+                os.write(self._file, b"\n")
+
     def _append(self, line: dict[str, Any]) -> None:
         data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            if os.write(self._file, data) != len(data):
-                raise OSError("the call log's disk is full")
+            try:
+                if self._is_broken or os.write(self._file, data) != len(data):
+                    raise OSError("the line was not written whole")
+            except OSError as error:
+                self._is_broken = True  # what follows would stand in the same line
+                raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> CallLogFailed:
+        return CallLogFailed(
+            f"The call log {self.path} cannot be written: {error}.",
+            next_step="Make room on its disk, and open a new client.",
+        )
 
     def _sync(self) -> Future[None]:
         """Ask for an fsync that begins after this moment."""
@@ -92,7 +114,11 @@ class CallLog:
     async def sent(
         self, call: str, operation: Operation[Any], *, certificate: str | None, purpose: str | None
     ) -> None:
-        """Record durably that a call is about to be sent."""
+        """Record durably that a call is about to be sent.
+
+        Raises:
+            CallLogFailed: it is not on disk; do not send.
+        """
         line: dict[str, Any] = {
             "event": "sent",
             "call": call,
@@ -108,8 +134,12 @@ class CallLog:
         if purpose is not None:
             line["purpose"] = purpose
         self._append(line)
-        # Shielded: the fsync serves other calls too, also when this one is cancelled.
-        await asyncio.shield(asyncio.wrap_future(self._sync()))
+        try:
+            # Shielded: the fsync serves other calls too, also when this one is cancelled.
+            await asyncio.shield(asyncio.wrap_future(self._sync()))
+        except OSError as error:
+            self._is_broken = True
+            raise self._failed(error) from error
 
     def answered(
         self,

@@ -30,6 +30,10 @@ class InputInvalid(DatongError):
     exit_code = 2
 
 
+class CallLogFailed(DatongError):
+    """The log of calls cannot be written. A call whose beginning is not logged is not sent."""
+
+
 class Refused(DatongError):
     """The platform refused (RFC 9457); nothing was changed and no data was released.
 

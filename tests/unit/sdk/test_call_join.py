@@ -248,6 +248,7 @@ def test_calls_too_late_for_the_package_are_not_missed(
 
 def test_a_line_cut_by_a_crash_is_ignored(join: Any, call: Any) -> None:
     assert join([call()], [sent(), answered()], raw=b'{"event":"sent","ca').ok
+    assert join([call()], [sent(), answered()], raw=b'{"event":"sent","ca\n').ok
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_log_that_the_sdk_did_not_write_is_refused(join: Any, lines: list[Any]
 
 
 def test_a_log_that_is_no_json_or_absent_is_refused(join: Any, log: Any, tmp_path: Path) -> None:
-    assert _whats(join([], [], raw=b"not JSON\n")) == ["call-log"]
+    assert _whats(join([], [], raw=b"{not JSON}\n")) == ["call-log"]
     report = verify(
         log.save(tmp_path / "p.zip"),
         vkey=log.signer.vkey,

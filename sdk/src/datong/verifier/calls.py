@@ -78,7 +78,9 @@ class CallJoin:
         self._calls: dict[str, LoggedCall] = {}
 
     def load(self, path: Path) -> None:
-        """Read one NDJSON call log. A last line cut by a crash is ignored; it was never sent.
+        """Read one NDJSON call log.
+
+        A line cut by a crash is ignored: its call was never sent, or its outcome is unknown.
 
         Raises:
             CallLogRefused: unreadable, another line is malformed, or a call id was used twice.
@@ -92,6 +94,8 @@ class CallJoin:
                 try:
                     self._take(strict.read(line), path.name)
                 except (strict.NotStrict, CallLogRefused) as error:
+                    if not line.endswith(b"}"):
+                        continue
                     raise CallLogRefused(f"{path} line {number}: {error}") from error
 
     def _take(self, line: Any, log: str) -> None:
