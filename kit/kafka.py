@@ -261,8 +261,18 @@ class StateReader:
     async def _advance(
         consumer: AIOKafkaConsumer, partition: TopicPartition, progress: _Progress, now: float
     ) -> None:
-        """Note how far a topic was read, and since when records lie unread."""
-        progress.position = max(progress.position, await consumer.position(partition))
+        """Note how far a topic was read, and since when records lie unread.
+
+        A position or an end before what was read means that the topic has shrunk: the client
+        itself would begin again from the first record and say nothing.
+        """
+        position = await consumer.position(partition)
+        end = consumer.highwater(partition)
+        if min(position, position if end is None else end) < progress.position:
+            if not progress.shrunk:
+                log.error("a state topic has shrunk", topic=partition.topic)
+            progress.shrunk = True
+        progress.position = max(progress.position, position)
         # A fetch may have told of records that are handed out only in the next turn; that is
         # no lag. Records that stay unread for longer are.
         if progress.position >= (consumer.last_stable_offset(partition) or 0):
