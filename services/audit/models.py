@@ -63,6 +63,7 @@ class RecordRow(Row, table=True):
         Index("ix_record_at", "at", "leaf"),
         Index("ix_record_record", "record"),
         Index("ix_record_epoch", "instance", "epoch", "sequence"),
+        Index("ix_record_denied", "at", "leaf", postgresql_where=text("decision = 'denied'")),
         *(
             Index(
                 f"ix_record_{name}",

@@ -9,10 +9,15 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.canonical import canonical
+from kit.db import sqlalchemy_url
 from kit.ids import uuid7
 from kit.migrate import upgrade
+from services.audit import models
 from services.audit.events import ACCEPTED
 from stack.kafka import Kafka
 from stack.process import Process
@@ -20,6 +25,7 @@ from tests.integration.audit.platform import Gateway, Place, send, topics
 from tests.support.processes import wait_until
 
 SALT = bytes(range(32))
+OWN = ("record", "salt", "progress")
 Start = Callable[..., Process]
 
 
@@ -237,3 +243,19 @@ async def test_a_lost_database_only_makes_the_index_lag(
 
     await wait_until(indexed, 30, "indexed later, with the salts")
     await stop(writer)
+
+
+async def test_the_migrations_make_the_tables_of_the_models(place: Place) -> None:
+    engine = create_async_engine(sqlalchemy_url(place.database_url))
+    async with engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(
+                MigrationContext.configure(
+                    sync,
+                    opts={"include_name": lambda name, kind, _: kind != "table" or name in OWN},
+                ),
+                models.Row.metadata,
+            )
+        )
+    await engine.dispose()
+    assert difference == []

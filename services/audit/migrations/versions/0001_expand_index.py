@@ -64,6 +64,12 @@ def upgrade() -> None:
     op.create_index("ix_record_at", "record", ["at", "leaf"])
     op.create_index("ix_record_record", "record", ["record"])
     op.create_index("ix_record_epoch", "record", ["instance", "epoch", "sequence"])
+    op.create_index(
+        "ix_record_denied",
+        "record",
+        ["at", "leaf"],
+        postgresql_where=sa.text("decision = 'denied'"),
+    )
     for name in SEARCHED:
         op.create_index(
             f"ix_record_{name}",
