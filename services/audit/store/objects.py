@@ -69,18 +69,24 @@ class FolderStore:
     def create_if_absent(self, name: str, data: bytes) -> bool:
         """Create an object; tell whether it was absent."""
         target = self._target(name)
-        created = self._link_new(data, target)
+        temporary = self._write(data)
+        _sync(temporary)
+        created = _link(temporary, target)
         _sync_folder(target.parent)
         return created
 
     def create_all(self, objects: Mapping[str, bytes]) -> None:
-        """Create objects that are named by their content, with one folder synchronisation each."""
-        folders = set()
-        for name, data in objects.items():
-            target = self._target(name)
-            self._link_new(data, target)
-            folders.add(target.parent)
-        for folder in folders:
+        """Create objects that are named by their content.
+
+        All are written before the first is synchronised: a journal that is flushed for one file
+        takes the others along, so that many cost little more than one.
+        """
+        written = [(self._write(data), self._target(name)) for name, data in objects.items()]
+        for temporary, _ in written:
+            _sync(temporary)
+        for temporary, target in written:
+            _link(temporary, target)
+        for folder in {target.parent for _, target in written}:
             _sync_folder(folder)
 
     def copy_all(self, targets: Mapping[str, str]) -> None:
@@ -132,23 +138,33 @@ class FolderStore:
             self._known.add(target.parent)
         return target
 
-    def _link_new(self, data: bytes, target: Path) -> bool:
+    def _write(self, data: bytes) -> Path:
+        """Write a new temporary file; it is not durable yet."""
         temporary = self._temporary / secrets.token_hex(12)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        try:
+        with temporary.open("xb", buffering=0) as file:
             view = memoryview(data)
             while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        return True
+                view = view[file.write(view) :]
+        return temporary
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    """Give a durable temporary file its name, if that is free; tell whether it was."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _same(one: Path, other: Path) -> bool:
