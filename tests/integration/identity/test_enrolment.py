@@ -1,5 +1,6 @@
 """Enrolment: a one-time code and a CSR become a certificate, once."""
 
+import asyncio
 from datetime import timedelta
 
 import httpx
@@ -86,6 +87,14 @@ async def test_a_code_works_once_and_its_second_use_is_a_fact(town: Town) -> Non
     facts = await town.facts(f"system/{system}")
     assert facts[-1]["type"] == "identity.code-refused.v1"
     assert facts[-1]["data"]["reason"] == "code-used"
+
+
+async def test_of_two_enrolments_at_once_one_wins(town: Town) -> None:
+    _, code = await a_code(town)
+
+    answers = await asyncio.gather(*(enrol(town, code, new_csr()) for _ in range(4)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 403, 403, 403]
 
 
 async def test_a_code_expires_after_a_day(town: Town) -> None:
