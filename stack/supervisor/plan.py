@@ -24,7 +24,7 @@ PROGRAMS = Programs(
     services={
         "identity": ("services.identity", ("api", "relay")),
         "catalog": ("services.catalog", ("api", "relay")),
-        "sharing": ("services.exchange.sharing", ("api", "relay")),
+        "sharing": ("services.exchange.sharing", ("api", "relay", "consume")),
         "transfer": ("services.exchange.transfer", ("api", "relay")),
         "audit": ("services.audit", ("api", "write")),
     },
