@@ -38,6 +38,7 @@ def test_every_role_of_every_part_and_each_slot_is_a_process(places: Places) -> 
         "identity-api",
         "identity-relay",
         "sharing-api",
+        "sharing-consume",
         "sharing-relay",
         "transfer-api",
         "transfer-relay",
