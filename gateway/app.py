@@ -56,8 +56,8 @@ class Gateway:
         self.path = self._data_path()
         self.listener: Listener | None = None
         self._was_fresh = False
-        if settings.test_release_before_record:
-            log.warning("test hook in use", hook="release before record")
+        for hook in settings.test_hooks:
+            log.warning("test hook in use", hook=hook)
 
     async def ready(self) -> bool:
         """Tell whether the worker answers calls: it listens and has been fresh once."""

@@ -62,15 +62,27 @@ class GatewaySettings(PartSettings):
     )
     test_release_before_record: bool = Field(
         False,
-        description="Test hook, refused in production: answers leave before their record is "
-        "durable, so that the kill test can show that it finds losses.",
+        description="Test hook, refused in production: answers leave some milliseconds before "
+        "their record is written, so that the kill test can show that it finds losses.",
+    )
+    test_skip_second_check: bool = Field(
+        False,
+        description="Test hook, refused in production: answers leave without a second decision, "
+        "so that the revocation test can show that it finds late releases.",
     )
 
     @model_validator(mode="after")
     def _refuse_test_hooks(self) -> Self:
-        if self.environment == "production" and self.test_release_before_record:
-            raise ValueError("DATONG_TEST_RELEASE_BEFORE_RECORD is refused in production")
+        if self.environment == "production":
+            for hook in self.test_hooks:
+                raise ValueError(f"DATONG_{hook.upper()} is refused in production")
         return self
+
+    @property
+    def test_hooks(self) -> list[str]:
+        """Return the names of the test hooks that are in use."""
+        hooks = ("test_release_before_record", "test_skip_second_check")
+        return [hook for hook in hooks if getattr(self, hook)]
 
     @property
     def instance(self) -> str:
