@@ -1,0 +1,162 @@
+"""Transfer's own copy of entries and grants: newest states, and nothing that cannot be read."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kit.directory import Directory
+from kit.kafka import StateEvent
+from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals
+from services.exchange.transfer.domain import Copies
+
+ITEM = {"name": "code", "type": "text", "required": True, "key": True, "filterable": True}
+
+
+def an_entry(**changed: Any) -> dict[str, Any]:
+    return {
+        "id": "e1",
+        "version": 1,
+        "resource": "area-codes",
+        "agency": "civil-affairs",
+        "state": "published",
+        "items": [ITEM],
+        "critical": ["share_class", "state", "items"],
+    } | changed
+
+
+def a_grant(**changed: Any) -> dict[str, Any]:
+    return {
+        "id": "g1",
+        "resource": "area-codes",
+        "entry": "e1",
+        "entry_version": 1,
+        "systems": ["s1"],
+        "items": ["code"],
+        "modes": ["query"],
+        "purposes": ["p1"],
+        "valid_from": "2026-01-01T00:00:00Z",
+        "valid_until": None,
+        "state": "active",
+        "critical": ["systems", "items", "modes", "purposes", "valid_from", "valid_until", "state"],
+    } | changed
+
+
+class Reader:
+    """Hands states to the copy as the bus would."""
+
+    def __init__(self) -> None:
+        self.copies = Copies()
+        self.arrivals = Arrivals(self.copies, Directory())
+        self._version = 0
+
+    def take(self, data: dict[str, Any]) -> None:
+        self._version += 1
+        topic = GRANT if "systems" in data else ENTRY
+        subject = f"{topic.split('.')[1]}/{data['id']}"
+        critical = frozenset(data["critical"])
+        self.arrivals.apply(StateEvent(topic, subject, 1, self._version, data, critical))
+
+
+@pytest.fixture
+def reader() -> Reader:
+    made = Reader()
+    made.take(an_entry())
+    made.take(a_grant())
+    return made
+
+
+def test_the_newest_state_is_kept(reader: Reader) -> None:
+    reader.take(a_grant(state="suspended", reason="audit"))
+
+    grant = reader.copies.grants["g1"]
+    assert (grant.state, grant.reason, grant.version) == ("suspended", "audit", 3)
+
+
+def test_a_published_entry_goes_before_a_withdrawn_one_of_the_same_resource(
+    reader: Reader,
+) -> None:
+    reader.take(an_entry(state="withdrawn"))
+    assert reader.copies.entry_of("area-codes") == reader.copies.entries["e1"]
+
+    reader.take(an_entry(id="e2"))
+
+    assert reader.copies.entry_of("area-codes") == reader.copies.entries["e2"]
+
+
+def test_an_entry_that_names_another_resource_leaves_the_first(reader: Reader) -> None:
+    reader.take(an_entry(resource="other-codes", version=2))
+
+    assert reader.copies.entry_of("area-codes") is None
+    assert reader.copies.entry_of("other-codes") == reader.copies.entries["e1"]
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        {"critical": ["row_filter"]},
+        {"systems": "s1"},
+        {"items": [1]},
+        {"valid_from": "tomorrow"},
+        {"valid_until": 7},
+        {"entry_version": "1"},
+        {"state": None},
+        {"purposes": None},
+    ],
+)
+def test_a_grant_that_cannot_be_read_allows_nothing_until_it_can(
+    reader: Reader, torn: dict[str, Any]
+) -> None:
+    reader.take(a_grant(**torn))
+    assert not reader.copies.grants["g1"].readable
+    assert reader.copies.grants["g1"].version == 3
+
+    reader.take(a_grant())
+    assert reader.copies.grants["g1"].readable
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        {"critical": ["state", "masks"]},
+        {"items": []},
+        {"items": [ITEM, ITEM]},
+        {"items": [ITEM | {"type": "blob"}]},
+        {"items": [ITEM | {"key": "yes"}]},
+        {"items": ["code"]},
+        {"items": None},
+        {"version": True},
+        {"resource": ""},
+    ],
+)
+def test_an_entry_that_cannot_be_read_answers_nothing_until_it_can(
+    reader: Reader, torn: dict[str, Any]
+) -> None:
+    reader.take(an_entry(**torn))
+    assert not reader.copies.entries["e1"].readable
+
+    reader.take(an_entry())
+    assert reader.copies.entries["e1"].readable
+
+
+def test_a_subject_whose_event_is_no_event_is_unreadable_too(reader: Reader) -> None:
+    reader.arrivals.on_unreadable(GRANT, "grant/g1", "no JSON")
+    reader.arrivals.on_unreadable(ENTRY, "entry/e1", "no JSON")
+    reader.arrivals.on_unreadable(ENTRY, "entry/never-seen", "no JSON")
+
+    assert not reader.copies.grants["g1"].readable
+    assert not reader.copies.entries["e1"].readable
+
+
+async def test_a_call_waits_until_the_state_arrives(reader: Reader) -> None:
+    def suspended() -> bool:
+        return reader.copies.grants["g1"].state == "suspended"
+
+    waiting = [asyncio.create_task(reader.arrivals.wait_for(suspended, 5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    reader.take(a_grant())
+    await asyncio.sleep(0)
+    reader.take(a_grant(state="suspended"))
+
+    assert await asyncio.gather(*waiting) == [True] * 3
+    assert not await reader.arrivals.wait_for(lambda: False, 0.02)
