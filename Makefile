@@ -27,6 +27,9 @@ down: setup ## Stop the platform; its data stays
 clean: setup ## Stop the platform and delete its data (ARGS=--all: downloads too)
 	@$(RUN) -m stack clean $(ARGS)
 
+example: setup ## Put agencies, data and a grant on the running platform, for calls of your own
+	@$(RUN) -m stack.demo.example $(ARGS)
+
 demo: setup ## Run the story of a first call on a platform of its own
 	@$(RUN) -m stack.demo $(ARGS)
 
@@ -40,6 +43,10 @@ check: setup ## Check format, lint, types and import rules
 	@.venv/bin/lint-imports
 
 contracts: setup ## Renew the contracts that are generated from code; review what changed
+	@$(RUN) -m tests.contract.openapi --write
+	@$(RUN) -m tests.contract.settings --write
+
+contracts: setup ## Write the generated contracts anew (OpenAPI of the services, settings)
 	@$(RUN) -m tests.contract.openapi --write
 	@$(RUN) -m tests.contract.settings --write
 

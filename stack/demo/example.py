@@ -1,5 +1,6 @@
 """`make example`: put the demo's agencies and data on the running platform, to call it oneself."""
 
+import argparse
 import asyncio
 import json
 import sys
@@ -24,22 +25,26 @@ PLATFORM: Final = CHECKOUT / ".datong" / "local"
 
 def main() -> int:
     """Fill the platform of `make up`; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m stack.demo.example", description=__doc__)
+    parser.add_argument("--platform", type=Path, default=PLATFORM, help="folder of the platform")
+    platform: Path = parser.parse_args().platform
     console = Console(stderr=True)
-    state_file = PLATFORM / "state.json"
+    state_file = platform / "state.json"
     if not state_file.exists():
         console.print("The platform does not run; start it with `make up`.")
         return 3
     try:
-        asyncio.run(_fill(json.loads(state_file.read_text(encoding="utf-8")), console))
+        asyncio.run(_fill(platform, console))
     except DatongError as error:
         console.print(f"{error}\nThe example needs a new platform: `make clean up example`.")
         return error.exit_code
-    console.print(f"Identities are in {PLATFORM / 'example'}; the README shows a first call.")
+    console.print(f"Identities are in {platform / 'example'}; the README shows a first call.")
     return 0
 
 
-async def _fill(state: dict[str, str], console: Console) -> None:
-    folder = PLATFORM / "example"
+async def _fill(platform: Path, console: Console) -> None:
+    state = json.loads((platform / "state.json").read_text(encoding="utf-8"))
+    folder = platform / "example"
     town = Town(
         state["gateway_url"].removeprefix("https://"),
         Path(state["ca_file"]),
@@ -47,7 +52,7 @@ async def _fill(state: dict[str, str], console: Console) -> None:
         CallLog(folder / "calls.ndjson"),
     )
     codes = [
-        (PLATFORM / "codes" / f"{name}.code").read_text(encoding="utf-8").strip()
+        (platform / "codes" / f"{name}.code").read_text(encoding="utf-8").strip()
         for name in ("platform-operator", "security-officer")
     ]
     try:
