@@ -1,5 +1,6 @@
 """What there is to compare with the contracts: parts, their applications, routes and modules."""
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from kit.auth import Rule
+from kit.directory import KNOWN_CRITICAL
+from kit.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
@@ -117,3 +120,16 @@ def sources(*folders: str) -> Iterator[Path]:
     """Return every Python file below `folders` of the checkout."""
     for folder in folders:
         yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def topics_named_by(package: str) -> set[str]:
+    """Return the topics that the code of a part names; its directory reads identity's states."""
+    found: set[str] = set()
+    for path in sources(package.replace(".", "/")):
+        text = path.read_text("utf-8")
+        if "from kit.directory import" in text:
+            found |= set(KNOWN_CRITICAL)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and node.value in TOPICS:
+                found.add(str(node.value))
+    return found

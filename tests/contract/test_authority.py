@@ -12,6 +12,7 @@ from tests.contract.parts import (
     read,
     routes_of,
     rules_of,
+    topics_named_by,
 )
 
 AUTHORITY = read("authority.yaml")
@@ -99,6 +100,16 @@ def test_every_topic_has_one_writer_and_stated_readers() -> None:
         assert row["writer"] == TOPICS[name].writer, name
         assert set(row["readers"]) <= set(AUTHORITY["parts"]), name
         assert row["writer"] not in row["readers"], name
+
+
+@pytest.mark.parametrize("part", AUTHORITY["parts"])
+def test_a_part_names_the_topics_that_it_may_read_or_write_and_no_others(part: str) -> None:
+    named = topics_named_by({**SERVICES, "gateway": "gateway"}[part])
+    read_by = {topic for topic, row in TOPIC_ROWS.items() if part in row["readers"]}
+    written_by = {topic for topic, row in TOPIC_ROWS.items() if row["writer"] == part}
+
+    assert named <= read_by | written_by
+    assert read_by <= named, "stated as a reader of what it does not read"
 
 
 def test_no_person_can_hold_a_role_that_no_route_knows() -> None:
