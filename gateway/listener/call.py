@@ -4,12 +4,14 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from gateway.domain import Allowed, Call, Denied, decide
+from gateway.domain import Allowed, Call, Denied, decide, recheck
 from gateway.edge import EdgeRefusal, Head, body_too_large
 from gateway.listener.answer import BUFFERED_ANSWER, Answer, read_answer
 from gateway.listener.clearing import NO_EVIDENCE, STALE, Clearing, State
 from gateway.listener.large import Filed, Streamed
 from gateway.listener.path import LocalCall
+from gateway.listener.repeats import Repeat
+from gateway.listener.tokens import Checked
 from gateway.upstream import Headers, UpstreamConnection
 from kit.ids import uuid7
 from kit.logging import get_logger
@@ -30,6 +32,8 @@ _ABOUT_CALLER: Final = frozenset(
 )
 """Refusals that a table which is not fresh may still tell; all others might be out of date."""
 
+_NO_TOKEN: Final = Checked(None)
+
 log = get_logger()
 
 
@@ -39,7 +43,8 @@ class CallInHand(Clearing):
     Args:
         head: None when the edge refused the call without understanding its head.
         refused: the edge's refusal, if there is one.
-        call: id of the call when there is no head to name it.
+        call: id that the caller gave the call.
+        repeat: when the head came before on the connection.
 
     Attributes:
         pieces: of the request body, until they are passed on.
@@ -61,8 +66,9 @@ class CallInHand(Clearing):
         head: Head | None,
         refused: EdgeRefusal | None = None,
         call: str | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
-        super().__init__(connection, head, call if head is None else head.call)
+        super().__init__(connection, head, call, repeat)
         self.refused = refused
         self.pieces: list[bytes] = []
         self._outgoing = b""
@@ -150,11 +156,35 @@ class CallInHand(Clearing):
     # ---- the decision ----
 
     def _admit(self, head: Head, now: float) -> None:
-        path, connection, route = self.path, self.connection, head.route
+        route = head.route
+        self._checked_at = now
+        outcome = self._decide(head)
+        if route.data is not None and self._is_stale(outcome, now):
+            self.refuse("permissions-stale", STALE)
+        elif isinstance(outcome, Denied):
+            self.refuse(outcome.reason, outcome.detail, outcome.facts)
+        elif not self._evidence_accepts():
+            self.refuse_unrecorded("evidence-unavailable", NO_EVIDENCE)
+        elif route.part == "gateway":
+            self._answer_locally(head, outcome)
+        else:
+            self._forward(head, outcome)
+
+    def _decide(self, head: Head) -> Allowed | Denied:
+        """Decide; for a call that repeats its head, only if anything has changed since."""
+        path, connection, route, repeat = self.path, self.connection, head.route, self._repeat
         instant = time.time()
-        claims = problem = detail = None
+        if repeat is not None and repeat.question is not None and repeat.allowed is not None:
+            allowed = repeat.allowed
+            if (
+                path.tokens.stands(repeat.checked)
+                and recheck(path.table, repeat.question, allowed, instant) is allowed
+            ):
+                self._question, self._outcome = repeat.question, allowed
+                return allowed
+        checked = _NO_TOKEN
         if route.access == "caller":
-            claims, problem, detail, _ = connection.token(head.authorization, instant)
+            checked = connection.token(head.authorization, instant)
         question = self._question = Call(
             route.operation,
             route.access,
@@ -166,22 +196,15 @@ class CallInHand(Clearing):
             head.grant,
             None,
             connection.thumbprint,
-            claims,
-            problem,
-            detail,
+            checked.claims,
+            checked.problem,
+            checked.detail,
         )
-        self._checked_at = now
         outcome = self._outcome = decide(path.table, question, instant)
-        if route.data is not None and self._is_stale(outcome, now):
-            self.refuse("permissions-stale", STALE)
-        elif isinstance(outcome, Denied):
-            self.refuse(outcome.reason, outcome.detail, outcome.facts)
-        elif not self._evidence_accepts():
-            self.refuse_unrecorded("evidence-unavailable", NO_EVIDENCE)
-        elif route.part == "gateway":
-            self._answer_locally(head, outcome)
-        else:
-            self._forward(head, outcome)
+        if repeat is not None and isinstance(outcome, Allowed):
+            repeat.question, repeat.allowed, repeat.checked = question, outcome, checked
+            repeat.about = {}
+        return outcome
 
     def _is_stale(self, outcome: Allowed | Denied, now: float) -> bool:
         """Tell whether a decision on data might be out of date."""

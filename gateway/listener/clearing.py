@@ -15,7 +15,8 @@ from gateway.evidence import SpoolFull
 from gateway.listener.answer import Answer, head_bytes, refusal
 from gateway.listener.large import LargeAnswer
 from gateway.listener.path import RECHECK_SECONDS
-from gateway.listener.record import EMPTY_DIGEST, call_fields
+from gateway.listener.record import EMPTY_DIGEST, About, about_call, call_fields
+from gateway.listener.repeats import Repeat
 from gateway.upstream import UpstreamConnection
 from kit.errors import FactValue
 from kit.ids import uuid7
@@ -70,6 +71,7 @@ class Clearing:
         "_names",
         "_outcome",
         "_question",
+        "_repeat",
         "_request_digest",
         "_started",
         "_upstream",
@@ -83,10 +85,17 @@ class Clearing:
         "state",
     )
 
-    def __init__(self, connection: "ClientConnection", head: Head | None, call: str | None) -> None:
+    def __init__(
+        self,
+        connection: "ClientConnection",
+        head: Head | None,
+        call: str | None,
+        repeat: Repeat | None = None,
+    ) -> None:
         self.connection = connection
         self.path = connection.path
         self.head = head
+        self._repeat = repeat
         self.call_id = call or uuid7()
         self.record_id = ""
         self.received = 0
@@ -262,12 +271,9 @@ class Clearing:
         elif self._hash is not None:
             digest = self._hash.digest()
         return call_fields(
+            self._about(),
             record=self.record_id,
             call=self.call_id,
-            route=None if self.head is None else self.head.route.operation,
-            certificate=self.connection.thumbprint,
-            question=self._question,
-            outcome=self._outcome,
             denied=self._denied,
             answer=answer,
             salt=salt,
@@ -277,6 +283,21 @@ class Clearing:
             answer_bytes=self._answer_size,
             duration_us=int((time.monotonic() - self._started) * 1e6),
         )
+
+    def _about(self) -> About:
+        """Return what the record says of the call itself, made once for calls that repeat."""
+        repeat, outcome = self._repeat, self._outcome
+        if repeat is not None and outcome is repeat.allowed and repeat.about:
+            return repeat.about
+        about = about_call(
+            None if self.head is None else self.head.route.operation,
+            self.connection.thumbprint,
+            self._question,
+            outcome,
+        )
+        if repeat is not None and outcome is repeat.allowed:
+            repeat.about = about
+        return about
 
     def _withhold(self, reason: str | None = None) -> None:
         """Add the record that says that the answer did not leave, or not whole."""

@@ -9,10 +9,11 @@ from typing import Final, cast
 import httptools
 from typing_extensions import override
 
-from gateway.edge import MAX_HEADER_BYTES, EdgeRefusal, malformed, read_head
+from gateway.edge import MAX_HEADER_BYTES, EdgeRefusal, Head, malformed, read_head
 from gateway.listener.call import CallInHand
 from gateway.listener.clearing import Clearing, State
 from gateway.listener.path import DataPath
+from gateway.listener.repeats import Repeat, learn
 from gateway.listener.tokens import MISSING, Checked
 from kit.ids import is_uuid
 from kit.logging import get_logger
@@ -49,14 +50,17 @@ class ClientConnection(asyncio.Protocol):
         "_head_bytes",
         "_headers",
         "_in_head",
+        "_last_target",
         "_lingering",
         "_parser",
         "_reading",
         "_reading_paused",
+        "_repeat",
         "_target",
         "_transport",
         "_unfed",
         "_waiting",
+        "_whole",
         "certificate_line",
         "deadline",
         "gone",
@@ -90,6 +94,9 @@ class ClientConnection(asyncio.Protocol):
         self._advancing = False
         self._checked: Checked = MISSING
         self._checked_for: bytes | None = None
+        self._repeat: Repeat | None = None
+        self._last_target: bytes | None = None
+        self._whole: bytes | None = None
 
     # ---- asyncio.Protocol ----
 
@@ -109,11 +116,16 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        if self._is_between_calls():
+            if self._repeat is not None and self._begin_repeated(self._repeat, data):
+                return
+            self._whole = data
         if self._unfed or len(data) > _SLICE:
             self._unfed += data
             self._feed_unfed()
         else:
             self._feed(data)
+        self._whole = None
         if self._waiting:
             self._advance()
         self._set_reading()
@@ -171,6 +183,8 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Make a call of the head, or a refusal."""
         self._in_head = False
+        # Only the first head of what was received begins with its first byte.
+        whole, self._whole = self._whole, None
         if self._deaf:
             return
         parser = self._parser
@@ -185,7 +199,8 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse_reading(call)
                 return
         else:
-            call = CallInHand(self, head)
+            call = CallInHand(self, head, None, head.call)
+            self._learn(head, whole)
         self._reading = call
         self._waiting.append(call)
         if self._call is None:
@@ -300,6 +315,41 @@ class ClientConnection(asyncio.Protocol):
         if self._call is None:
             self._close()
 
+    # ---- repeated heads ----
+
+    def _is_between_calls(self) -> bool:
+        """Tell whether the next byte is the first of a call that can be begun at once."""
+        return (
+            self._call is None
+            and not self._in_head
+            and self._reading is None
+            and not self._waiting
+            and not self._unfed
+            and not self.write_paused
+        )
+
+    def _begin_repeated(self, repeat: Repeat, data: bytes) -> bool:
+        """Begin a call whose head came before; tell whether `data` is exactly one such call."""
+        fitting = repeat.fits(data)
+        if fitting is None:
+            return False
+        call = CallInHand(self, repeat.head, None, fitting.call, repeat)
+        if fitting.body:
+            call.take_body(fitting.body)
+        call.end_body()
+        self._begin(call)
+        return True
+
+    def _learn(self, head: Head, whole: bytes | None) -> None:
+        """Remember a head when its target was asked for twice in a row.
+
+        Args:
+            whole: what was received, if it begins with the first byte of the call.
+        """
+        if whole is not None and head.target == self._last_target:
+            self._repeat = learn(head, whole)
+        self._last_target = head.target
+
     # ---- feeding ----
 
     def _feed(self, data: bytes) -> None:
@@ -354,14 +404,17 @@ class ClientConnection(asyncio.Protocol):
                 self.say_continue(call)
                 break
             self._waiting.popleft()
-            self._call = call
-            try:
-                call.begin()
-            except Exception:
-                # A fault of ours must not take other calls with it.
-                log.exception("fault in a call", call=call.call_id)
-                call.fault()
+            self._begin(call)
         self._advancing = False
+
+    def _begin(self, call: CallInHand) -> None:
+        self._call = call
+        try:
+            call.begin()
+        except Exception:
+            # A fault of ours must not take other calls with it.
+            log.exception("fault in a call", call=call.call_id)
+            call.fault()
 
     def _set_reading(self) -> None:
         """Read from the socket unless something must be finished first."""

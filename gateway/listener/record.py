@@ -10,14 +10,39 @@ from gateway.listener.answer import Answer
 EMPTY_DIGEST: Final = sha256(b"").digest()
 
 
-def call_fields(
-    *,
-    record: str,
-    call: str,
+About = dict[str, Any]
+"""Fields that are the same for all calls of one caller, with one head, under one decision."""
+
+
+def about_call(
     route: str | None,
     certificate: str | None,
     question: Call | None,
     outcome: Allowed | Denied | None,
+) -> About:
+    """Return the fields that do not depend on the answer; None stands for absent.
+
+    Args:
+        question, outcome: None for what the edge refused before anything was decided.
+    """
+    about: About = {"type": "call", "route": route, "certificate": certificate}
+    if question is not None:
+        about["resource"] = question.resource
+        about["purpose"] = question.purpose
+        about["case"] = question.case
+        about["mode"] = question.data
+        if question.claims is not None:
+            about["token"] = question.claims.jti
+    if outcome is not None:
+        _add_subjects(about, outcome)
+    return about
+
+
+def call_fields(
+    about: About,
+    *,
+    record: str,
+    call: str,
     denied: bool,
     answer: Answer,
     salt: bytes,
@@ -30,54 +55,42 @@ def call_fields(
     """Return the fields of a `call` record; None stands for absent.
 
     Args:
-        question, outcome: None for what the edge refused before anything was decided.
+        about: is copied.
         denied: whether the gateway refused, as against an allowed call that failed later.
         request_digest, answer_digest: SHA-256 of the bodies; only their salted digests get in.
             None for a request that was not read to its end.
     """
-    fields: dict[str, Any] = {
-        "type": "call",
-        "record": record,
-        "call": call,
-        "route": route,
-        "certificate": certificate,
-        "decision": "denied" if denied else "allowed",
-        "reason": answer.reason,
-        "answer_digest": salted(salt, answer_digest),
-        "answer_bytes": answer_bytes,
-        "rows": answer.rows,
-        "items": answer.items,
-        "status": answer.status,
-        "duration_us": duration_us,
-    }
+    fields = about.copy()
+    fields["record"] = record
+    fields["call"] = call
+    fields["decision"] = "denied" if denied else "allowed"
+    fields["reason"] = answer.reason
+    fields["answer_digest"] = salted(salt, answer_digest)
+    fields["answer_bytes"] = answer_bytes
+    fields["rows"] = answer.rows
+    fields["items"] = answer.items
+    fields["status"] = answer.status
+    fields["duration_us"] = duration_us
     if request_digest is not None:
         fields["request_digest"] = salted(salt, request_digest)
         fields["request_bytes"] = request_bytes
-    if question is not None:
-        fields["resource"] = question.resource
-        fields["purpose"] = question.purpose
-        fields["case"] = question.case
-        fields["mode"] = question.data
-        if question.claims is not None:
-            fields["token"] = question.claims.jti
-    if outcome is not None:
-        _add_subjects(fields, outcome, answer)
+    if answer.enforced is not None and "grant_version" in fields:
+        fields["grant_version"] = answer.enforced[1]
     return fields
 
 
-def _add_subjects(fields: dict[str, Any], outcome: Allowed | Denied, answer: Answer) -> None:
+def _add_subjects(about: About, outcome: Allowed | Denied) -> None:
     """Add who called, and the entry and grant that decided."""
     caller, entry, grant = outcome.caller, outcome.entry, outcome.grant
     if caller is not None:
-        fields["caller"] = caller.subject
-        fields["caller_agency"] = caller.agency
+        about["caller"] = caller.subject
+        about["caller_agency"] = caller.agency
     if entry is not None:
-        fields["entry"] = entry.id
-        fields["entry_version"] = entry.version
-        fields["share_class"] = entry.share_class
-        fields["owner_agency"] = entry.agency
+        about["entry"] = entry.id
+        about["entry_version"] = entry.version
+        about["share_class"] = entry.share_class
+        about["owner_agency"] = entry.agency
     if grant is not None:
-        fields["grant"] = grant.id
-        # The version that the part enforced; what was decided by, when nothing was enforced.
-        enforced = answer.enforced
-        fields["grant_version"] = grant.version if enforced is None else enforced[1]
+        about["grant"] = grant.id
+        # A part that says which version it enforced is believed instead, see `call_fields`.
+        about["grant_version"] = grant.version

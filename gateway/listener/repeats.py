@@ -1,0 +1,103 @@
+"""A head that came before on its connection, byte for byte, is not parsed and decided anew.
+
+Callers repeat themselves: of one call after another only the call id, the length and the body
+differ. What the strict parser and the edge made of such a head holds for the next one, since equal
+bytes have one reading; the two values that may differ are checked here, and each has one form.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from gateway.domain import Allowed, Call
+from gateway.edge import Head
+from gateway.listener.record import About
+from gateway.listener.tokens import MISSING, Checked
+from kit.ids import is_uuid
+
+_UUID_LENGTH: Final = 36
+_DIGITS = re.compile(rb"[0-9]{1,6}")
+_VARYING = re.compile(
+    rb"\r\n(datong-call|content-length):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE
+)
+
+
+class Part(NamedTuple):
+    """Bytes that stay the same, and what stands after them: a call id, a length, or the body."""
+
+    same: bytes
+    then: str
+
+
+class Fitting(NamedTuple):
+    """What differs in a call that repeats a head."""
+
+    call: str | None
+    body: bytes
+
+
+class Repeat:
+    """A head, and what was made of it.
+
+    Attributes:
+        head: must not be changed.
+        question, allowed, checked: of the last decision that allowed; `decide` is asked again
+            when anything has changed since.
+        about: what the record says of all these calls.
+    """
+
+    __slots__ = ("_limit", "_parts", "about", "allowed", "checked", "head", "question")
+
+    def __init__(self, head: Head, parts: list[Part]) -> None:
+        self.head = head
+        self._parts = parts
+        self._limit = head.route.body_limit
+        self.question: Call | None = None
+        self.allowed: Allowed | None = None
+        self.checked: Checked = MISSING
+        self.about: About = {}
+
+    def fits(self, data: bytes) -> Fitting | None:
+        """Return what differs when `data` is exactly one call with this head, or None."""
+        at = length = 0
+        call = None
+        for same, then in self._parts:
+            if not data.startswith(same, at):
+                return None
+            at += len(same)
+            if then == "call":
+                call = data[at : at + _UUID_LENGTH].decode("latin-1")
+                if not is_uuid(call):
+                    return None
+                at += _UUID_LENGTH
+            elif then == "length":
+                digits = _DIGITS.match(data, at)
+                if digits is None:
+                    return None
+                length, at = int(digits[0]), digits.end()
+        if length > self._limit or len(data) - at != length:
+            return None
+        return Fitting(call, data[at:])
+
+
+def learn(head: Head, data: bytes) -> Repeat | None:
+    """Return the repeat that a call makes possible, or None.
+
+    Args:
+        head: what the edge made of the call.
+        data: the call, from the first byte of its request line.
+    """
+    if head.chunked or head.closes or head.expects or head.route.streams:
+        return None
+    line = b"%b %b HTTP/1.1\r\n" % (head.route.method, head.target)
+    end = data.find(b"\r\n\r\n", len(line) - 2)
+    if end < 0 or not data.startswith(line):
+        return None  # Empty lines before it, or a form that the parser forgives.
+    end += 4
+    parts: list[Part] = []
+    at = 0
+    for found in _VARYING.finditer(data, 0, end):
+        start, stop = found.span(2)
+        parts.append(Part(data[at:start], "call" if found[1].lower()[0] == 100 else "length"))
+        at = stop
+    parts.append(Part(data[at:end], "body"))
+    return Repeat(head, parts)
