@@ -66,6 +66,7 @@ class StrictRoute(APIRoute):
             started = time.perf_counter()
             request.scope["datong_route"] = template
             try:
+                _require_copies(request)
                 await _await_after(request)
                 return await handler(_StrictRequest(request.scope, request.receive))
             finally:
@@ -95,6 +96,19 @@ class DirectRoute(StrictRoute):
             return response
 
         return answer
+
+
+def _require_copies(request: Request) -> None:
+    """Refuse while the copies kept here are still being read for the first time.
+
+    Callers would be refused as unknown, and what was revoked lately would still count.
+
+    Raises:
+        ServiceUnavailable: this process has just started.
+    """
+    readers: Sequence[StateReader] = request.app.state.readers
+    if not all(reader.ready for reader in readers):
+        raise problems.ServiceUnavailable("The service has just started; it reads permissions.")
 
 
 async def _await_after(request: Request) -> None:

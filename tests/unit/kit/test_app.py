@@ -55,9 +55,17 @@ async def fail(name: str, _: Annotated[None, Depends(Public())]) -> str:
 class Far:
     """A reader of states that never gets anywhere."""
 
+    ready = True
+
     async def wait_for(self, _positions: Any, _seconds: float) -> bool:
         """Say at once that the states were not reached."""
         return False
+
+
+class Starting(Far):
+    """A reader that has not read everything for the first time."""
+
+    ready = False
 
 
 def _app(*readers: Any) -> Any:
@@ -154,6 +162,12 @@ async def test_states_that_the_caller_has_seen_are_waited_for() -> None:
 
     wrong = await _ask("POST", "/things/7", json={"name": "a"}, headers={"Datong-After": "x"})
     _problem(wrong, 422, "parameter-invalid")
+
+
+async def test_a_service_that_still_reads_permissions_refuses_instead_of_guessing() -> None:
+    answer = await _ask("POST", "/things/7", _app(Starting()), json={"name": "a"})
+    problem = _problem(answer, 503, "service-unavailable")
+    assert "just started" in problem["detail"]
 
 
 async def test_the_document_shows_problems_in_place_of_fastapis_own_errors() -> None:
