@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
+from sqlalchemy import exc
 
 from kit import inbox
 from kit.canonical import NotStrictJson, strict_loads
@@ -286,10 +288,15 @@ class StateReader:
                 waiter.done.set_result(None)
 
     def _take(self, progress: _Progress, record: Any, now: float) -> None:
-        """Apply one record; a beat only counts when it was written after we began to read."""
+        """Apply one record; a sign of life only counts when it is newer than the last aim.
+
+        What lay on the topic when we began to read, came back to the bus or woke from a pause was
+        written at a time that nobody here knows: it may be as old as the absence was long.
+        """
+        is_recent = record.offset >= progress.target
         key = (record.key or b"").decode("utf-8", "replace")
         if key == BEAT_KEY:
-            if record.offset >= progress.start_end:
+            if is_recent:
                 progress.beat_at = now
                 if b'"database":"down"' not in record.value:
                     progress.up_at = now
@@ -300,7 +307,7 @@ class StateReader:
             log.error("unreadable state", topic=record.topic, subject=key, error=str(error))
             self._on_unreadable(record.topic, key, str(error))
             return
-        if record.offset >= progress.start_end:
+        if is_recent:
             progress.beat_at = progress.up_at = now
         mark = (event.incarnation, event.version)
         if self._versions.get((event.topic, key), (-1, -1)) >= mark:
@@ -381,9 +388,11 @@ async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts
         try:
             async with db.begin() as tx:
                 await handle_once(tx, record.value, handlers)
-        except OSError as error:
-            log.warning("database lost", error=repr(error))
         except Exception as error:  # noqa: BLE001 - a poison message must not end the reader
+            if _is_database_lost(error):
+                log.warning("database lost", error=repr(error))
+                await asyncio.sleep(0.2)
+                continue
             failed += not (isinstance(error, DomainError) and error.kind is Kind.UNAVAILABLE)
             log.warning("event not handled", topic=record.topic, error=repr(error), failed=failed)
             if failed >= attempts:
@@ -395,6 +404,26 @@ async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts
         else:
             return
         await asyncio.sleep(0.2)
+
+
+_AWAY: Final = (
+    OSError,
+    exc.InterfaceError,
+    exc.OperationalError,
+    exc.TimeoutError,
+    # These come from opening a connection; SQLAlchemy wraps only what comes after.
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+def _is_database_lost(error: Exception) -> bool:
+    """Tell whether an error says nothing of the event, only that the database is away."""
+    return isinstance(error, _AWAY) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )
 
 
 async def handle_once(tx: Tx, value: bytes, handlers: Mapping[str, Handler]) -> None:
