@@ -196,7 +196,10 @@ class DirectoryIdentities:
             raise PermissionUnreadable("A state that decides about the caller cannot be read.")
         if not credential.active:
             raise CertificateRevoked("The certificate was revoked.")
-        return holder, self._directory.agencies[holder.agency]
+        agency = self._directory.agencies.get(holder.agency)
+        if agency is None:  # it comes by a topic of its own, and may come later
+            raise PermissionUnreadable("The caller's agency has not been read yet.")
+        return holder, agency
 
 
 class Access:

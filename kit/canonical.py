@@ -67,12 +67,12 @@ def strict_loads(data: bytes, *, max_bytes: int = 1 << 20) -> Any:
             parse_int=_integer,
             parse_float=_number,
         )
+        if "\\u" in text:
+            _refuse_surrogates(value)
     except json.JSONDecodeError as error:
         raise NotStrictJson(f"Not JSON at character {error.pos}: {error.msg}.") from error
     except RecursionError as error:
         raise NotStrictJson("The document is nested too deeply.") from error
-    if "\\u" in text:
-        _refuse_surrogates(value)
     return value
 
 

@@ -44,6 +44,8 @@ class Db:
             max_overflow=0,
             pool_pre_ping=True,
             pool_timeout=5,
+            # Errors are logged: names, reasons and digests of codes have no place there.
+            hide_parameters=True,
             connect_args={
                 "timeout": 5,
                 "server_settings": {
