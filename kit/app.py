@@ -263,6 +263,8 @@ _HANDLERS: Final = {
     asyncpg.PostgresConnectionError: _unavailable,
     asyncpg.TooManyConnectionsError: _unavailable,
     asyncpg.InterfaceError: _unavailable,
+    # What asyncpg says of a connection that the server is just ending.
+    asyncpg.InternalClientError: _unavailable,
     KafkaError: _unavailable,
     OSError: _unavailable,
     TimeoutError: _unavailable,

@@ -41,6 +41,7 @@ FAILURES: dict[str, Exception] = {
     "shutdown": asyncpg.AdminShutdownError("terminating connection"),
     "broken": asyncpg.ConnectionDoesNotExistError("gone"),
     "closed": asyncpg.InterfaceError("pool is closed"),
+    "ending": asyncpg.InternalClientError("another operation is in progress"),
     "bus": KafkaConnectionError("no broker"),
     "slow": TimeoutError(),
 }
