@@ -108,7 +108,7 @@ class ClientConnection(asyncio.Protocol):
         if certificate is not None:
             self.thumbprint = thumbprint(certificate)
             self.certificate_line = b"\r\nDatong-Internal-Certificate: " + b64encode(certificate)
-        self.deadline = time.monotonic() + self.path.settings.header_seconds
+        self.deadline = time.monotonic() + self.path.settings.idle_seconds
         self.path.connections.add(self)
         self.path.deadlines.add(self)
 

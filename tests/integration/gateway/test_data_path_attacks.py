@@ -57,7 +57,7 @@ async def test_a_byte_now_and_then_does_not_win_time(world: World) -> None:
     assert (await reading).code == "call-timeout"
 
 
-@with_world(header_seconds=0.3)
+@with_world(idle_seconds=0.3)
 async def test_a_connection_that_says_nothing_is_closed_without_a_word(world: World) -> None:
     client = await world.connect()
     assert await client.is_closed()
