@@ -197,7 +197,9 @@ async def enrol(
     key = NewKey.generate()
     async with AsyncClient(gateway=gateway, server_ca=server_ca, call_log=call_log) as client:
         answer = await client.enrol(parsed.text, key.csr())
+        after = client.revisions.header()
     issued = check_issued(answer, key, parsed.ca_sha256)
+    issued.about["after"] = after
     return keep(directory, issued, key, gateway=gateway, server_ca=server_ca)
 
 
@@ -214,7 +216,9 @@ async def renew(directory: Path, *, call_log: CallLog | Path | None = None) -> i
     key = NewKey.generate()
     async with AsyncClient(present, call_log=call_log) as client:
         answer = await client.renew(key.csr())
+        after = client.revisions.header()
     issued = check_issued(answer, key, ca_sha256_of(present.ca_file))
+    issued.about["after"] = after
     identity.save_renewed(directory, key=key.pem(), certificate=issued.certificate_pem)
     identity.save_about(directory, {**issued.about, "gateway": present.gateway})
     return identity.Identity.load(directory)

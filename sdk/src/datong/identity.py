@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ SERVER_CA = "server-ca.pem"
 ABOUT = "identity.json"
 TOKEN = "token.json"  # noqa: S105 - a file name
 _NEXT = ".next"
+NEW_SECONDS = 60.0
+"""A certificate that is older has reached every gateway that works."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Identity:
         kind: `person` or `system`.
         thumbprint: `x5t#S256` of the certificate (RFC 8705).
         not_after: end of validity, RFC 3339.
+        after: states that a certificate of the last minute rests on, for `Datong-After`: not
+            every gateway may have heard of it yet. None when it is older.
     """
 
     directory: Path
@@ -54,6 +59,7 @@ class Identity:
     agency: str
     not_after: str
     thumbprint: str
+    after: str | None = None
 
     @property
     def subject(self) -> str:
@@ -112,6 +118,7 @@ class Identity:
                 agency=str(about["agency"]),
                 not_after=str(about["not_after"]),
                 thumbprint=thumbprint(certificate),
+                after=about.get("after") if _is_new(directory) else None,
             )
         except FileNotFoundError as error:
             raise IdentityUnusable(
@@ -129,6 +136,10 @@ class Identity:
         context = server_trust(self.server_ca_file)
         context.load_cert_chain(self.certificate_file, self.key_file)
         return context
+
+
+def _is_new(directory: Path) -> bool:
+    return time.time() - (directory / ABOUT).stat().st_mtime < NEW_SECONDS
 
 
 def server_trust(server_ca: Path | None) -> ssl.SSLContext:

@@ -97,6 +97,8 @@ class AsyncClient:
             raise InputInvalid("Without an identity the gateway's address is needed.")
         self.identity = identity
         self.revisions = revisions or Revisions()
+        if identity:
+            self.revisions.note(identity.after)
         self._owns_log = not isinstance(call_log, CallLog)
         self._log = call_log if isinstance(call_log, CallLog) else _open_log(call_log)
         tls = identity.tls() if identity else server_trust(server_ca)
@@ -168,6 +170,7 @@ class AsyncClient:
             token = await self._tokens.get(self._issue_token)
             if token is not None:
                 headers["Authorization"] = f"Bearer {token}"
+        if operation.access is not Access.PUBLIC:
             after = self.revisions.header()
             if after is not None:
                 headers["Datong-After"] = after
