@@ -1,8 +1,8 @@
 """Composition root of audit's processes: the API, the log writer, the rebuild of the index."""
 
 import asyncio
-import os
 import signal
+import threading
 from collections.abc import Sequence
 
 from fastapi import FastAPI
@@ -32,6 +32,9 @@ from services.audit.store.outside import OutsideCheckpoint
 PART = "audit"
 FATAL = 3
 """Exit status when the log is not ours to write, or not what it should be."""
+
+LEFTOVER_SECONDS = 3600.0
+"""Age of half-written files that a starting writer removes."""
 
 log = logging.get_logger()
 
@@ -115,6 +118,7 @@ def writer(settings: WriterSettings) -> tuple[Writer, Db]:
     clock = SystemClock()
     overwrite = settings.test_hook == "overwrite-commits"
     store = (OverwritingStore if overwrite else FolderStore)(settings.object_directory)
+    store.remove_leftovers(clock.now().timestamp() - LEFTOVER_SECONDS)
     committer = Committer(
         store,
         OutsideCheckpoint(settings.last_checkpoint_file),
@@ -127,7 +131,9 @@ def writer(settings: WriterSettings) -> tuple[Writer, Db]:
 
         def stop(number: int) -> None:
             if number == stop_at:
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # Sent to this very thread: one sent to the process might be taken by another
+                # thread, and this one would run on until that one is scheduled.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
         committer.before_commit = stop
     db = Db(settings.postgres_url, PART, pool=2)

@@ -1,5 +1,6 @@
 """Objects: named bytes that are written once. A local folder now; the interface fits S3."""
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -126,10 +127,15 @@ class FolderStore:
         """Remove a name."""
         (self._folder / name).unlink(missing_ok=True)
 
-    def remove_leftovers(self) -> None:
-        """Remove files that a process which died left half-written; only the writer calls this."""
+    def remove_leftovers(self, before: float) -> None:
+        """Remove half-written files that were last touched before `before` (seconds since 1970).
+
+        Processes that died left them; the bound spares a writer that is still at work.
+        """
         for path in self._temporary.iterdir():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
     def _target(self, name: str) -> Path:
         target = self._folder / name

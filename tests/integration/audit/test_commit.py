@@ -1,5 +1,7 @@
 """The commit protocol on a real folder: what is committed stays, what is not never shows."""
 
+import os
+import time
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -198,13 +200,9 @@ def test_a_writer_that_was_overtaken_after_its_commit_tells_nobody(place: Place)
     first = committer(place)
     first_intake = intake(first)
 
-    def overtake(number: int) -> None:
-        """Stand for a pause between the creation of a commit and what follows it."""
-        commit_all(first, first_intake, gateway.records[:5])
-        second = committer(place)
-        commit_all(second, intake(second), gateway.records[5:], 5)
-
-    overtake(1)
+    commit_all(first, first_intake, gateway.records[:5])
+    second = committer(place)
+    commit_all(second, intake(second), gateway.records[5:], 5)
     newest = place.outside.read_text("utf-8")
     late = read_commit(place.store, 1)
     assert late is not None
@@ -355,3 +353,12 @@ def test_objects_are_written_once(place: Place) -> None:
     assert list(store.list("a")) == []
     assert sorted(store.list("staged")) == ["staged/1", "staged/2"]
     assert list(FolderStore(place.objects).list("nothing")) == []
+
+
+def test_half_written_files_of_the_dead_go_away_and_fresh_ones_stay(place: Place) -> None:
+    for name, age in (("old", 7200), ("fresh", 60)):
+        path = place.objects / "writing" / name
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    place.store.remove_leftovers(time.time() - 3600)
+    assert list(place.store.list("writing")) == ["writing/fresh"]
