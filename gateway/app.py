@@ -107,9 +107,11 @@ class Gateway:
         done, _ = await asyncio.wait({self._fatal, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
             each.result()
+        raise RuntimeError("a task of the worker ended, though nothing asked it to")
 
     async def _stop(self, following: asyncio.Task[None], shipping: asyncio.Task[None]) -> None:
         """Answer what is in hand, end the epoch, and send what is durable."""
+        log.info("stopping", instance=self._settings.instance, in_hand=self.path.in_hand)
         if self.listener is not None:
             await self.listener.stop()
         self.deadlines.stop()
@@ -123,6 +125,7 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
         self.evidence.close()
+        log.info("stopped", instance=self._settings.instance)
 
     def _on_fatal(self, error: Exception) -> None:
         if not self._fatal.done():
