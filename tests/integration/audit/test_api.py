@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from datong.verifier.verification import verify
+from kit.canonical import canonical
 from kit.clock import SystemClock, rfc3339
 from kit.db import Db
 from kit.migrate import upgrade
@@ -22,7 +24,7 @@ from services.audit.actions.intake import CALLS, Intake
 from services.audit.app import build_app
 from services.audit.domain import notes, tiles, tree
 from services.audit.store.follower import LogFollower
-from services.audit.store.keys import is_signature
+from services.audit.store.keys import LogKey, is_signature
 from services.audit.store.outside import OutsideCheckpoint
 from tests.integration.audit.platform import ORIGIN, Gateway, Message, Place
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
@@ -401,3 +403,50 @@ async def test_roles_and_peers_are_checked(town: Town) -> None:
     for path in ("/checkpoint", "/key", "/records"):
         answer = await outsider.get(f"/audit/v1{path}")
         assert problem(answer) == (403, "not-through-gateway")
+
+
+async def test_the_offline_verifier_accepts_what_the_service_hands_out(
+    town: Town, tmp_path: Path
+) -> None:
+    first = (await town.client.get("/audit/v1/checkpoint")).content
+    gateway = Gateway()
+    for n in range(700):
+        gateway.call(at=rfc3339(NOON + timedelta(seconds=n)))
+    gateway.add("end", at=rfc3339(NOON + timedelta(seconds=700)))
+    await town.add(*gateway.records[:300])
+    noted = (await town.client.get("/audit/v1/checkpoint")).content
+    await town.add(*gateway.records[300:])
+    town.intake.take([Message("catalog.change.v1", 0, 0, a_fact())])
+    town.intake.take([Message(CALLS, 0, 702, b"no record")])
+    commit = town.committer.commit(town.intake.close(full=False))
+    assert await town.indexer.step(commit)
+    window = {"from_": rfc3339(NOON + timedelta(seconds=400))}
+    for name, query in (("whole", {}), ("time", window)):
+        package = tmp_path / f"{name}.zip"
+        package.write_bytes((await town.get("/packages", **query)).content)
+        report = verify(package, vkey=town.place.key.verifier.vkey, checkpoints=[first, noted])
+        assert report.problems == [], name
+    other = verify(
+        tmp_path / "whole.zip",
+        vkey=LogKey(ORIGIN, bytes(32)).verifier.vkey,
+        checkpoints=[noted],
+    )
+    assert other.problems != []
+
+
+def a_fact() -> bytes:
+    return canonical(
+        {
+            "specversion": "1.0",
+            "id": "019aa5f0-0000-7000-8000-000000000001",
+            "source": "/catalog",
+            "type": "catalog.entry-published.v1",
+            "subject": "entry/019aa5f0-0000-7000-8000-000000000002",
+            "time": "2026-11-24T08:00:00Z",
+            "datacontenttype": "application/json",
+            "incarnation": 1732435200000,
+            "sequence": 1,
+            "actor": "person/019aa5f0-0000-7000-8000-000000000003",
+            "data": {"agency": "civil-affairs", "resource": "divisions"},
+        }
+    )
