@@ -22,11 +22,20 @@ def main() -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m stack.demo", description=__doc__)
     parser.add_argument("--gateways", type=int, default=2, help="worker slots of the gateway")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        help="new folder for this run and its report.json; by default .datong/demo, made anew",
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
-    folder = CHECKOUT / ".datong" / "demo"
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+    folder = options.directory
+    if folder is None:
+        folder = CHECKOUT / ".datong" / "demo"
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    elif folder.exists():
+        parser.error(f"{folder} exists already")
     try:
         return asyncio.run(_run(folder, options.gateways, console))
     except KeyboardInterrupt:
