@@ -3,33 +3,28 @@
 import asyncio
 import time
 from base64 import b64encode
-from collections import deque
 from typing import Final, cast
 
-import httptools
 from typing_extensions import override
 
-from gateway.edge import MAX_HEADER_BYTES, EdgeRefusal, Head, malformed, read_head
+from gateway.edge import EdgeRefusal, Head
 from gateway.listener.call import CallInHand
 from gateway.listener.clearing import Clearing, State
+from gateway.listener.hearing import SLICE, Hearing
 from gateway.listener.path import DataPath
-from gateway.listener.repeats import Repeat, learn
+from gateway.listener.repeats import Repeat
 from gateway.listener.tokens import MISSING, Checked
-from kit.ids import is_uuid
 from kit.logging import get_logger
 from kit.tokens import thumbprint
 
-_SLICE: Final = MAX_HEADER_BYTES
 _LINGER_SECONDS: Final = 0.5
 _WRITE_BUFFER: Final = 1 << 18
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_KEEPS_FRAMING: Final = frozenset({"route-unknown", "method-not-allowed"})
-"""Refusals after which the next call on the connection can still be found, if there is no body."""
 
 log = get_logger()
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Hearing, asyncio.Protocol):
     """The protocol of one TLS connection.
 
     Attributes:
@@ -43,60 +38,29 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
-        "_call",
         "_checked",
         "_checked_for",
-        "_deaf",
-        "_head_bytes",
-        "_headers",
-        "_in_head",
-        "_last_target",
         "_lingering",
-        "_parser",
-        "_reading",
         "_reading_paused",
-        "_repeat",
-        "_target",
         "_transport",
-        "_unfed",
-        "_waiting",
-        "_whole",
         "certificate_line",
-        "deadline",
         "gone",
         "holds_body",
-        "path",
         "thumbprint",
-        "write_paused",
     )
 
     def __init__(self, path: DataPath) -> None:
-        self.path = path
+        super().__init__(path)
         self.thumbprint: str | None = None
         self.certificate_line = b""
-        self.write_paused = False
         self.holds_body = False
         self.gone = False
-        self.deadline = 0.0
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._target = b""
-        self._in_head = False
-        self._head_bytes = 0
-        self._reading: CallInHand | None = None
-        self._call: CallInHand | None = None
-        self._waiting: deque[CallInHand] = deque()
-        self._unfed = b""
         self._reading_paused = False
-        self._deaf = False
         self._lingering = False
         self._advancing = False
         self._checked: Checked = MISSING
         self._checked_for: bytes | None = None
-        self._repeat: Repeat | None = None
-        self._last_target: bytes | None = None
-        self._whole: bytes | None = None
 
     # ---- asyncio.Protocol ----
 
@@ -120,7 +84,7 @@ class ClientConnection(asyncio.Protocol):
             if self._repeat is not None and self._begin_repeated(self._repeat, data):
                 return
             self._whole = data
-        if self._unfed or len(data) > _SLICE:
+        if self._unfed or len(data) > SLICE:
             self._unfed += data
             self._feed_unfed()
         else:
@@ -159,73 +123,11 @@ class ClientConnection(asyncio.Protocol):
             self._call.client_may_take(True)
         self._advance()
 
-    # ---- httptools ----
-
-    def on_message_begin(self) -> None:
-        """Begin to read a head."""
-        self._headers = []
-        self._target = b""
-        self._in_head = True
-        self._head_bytes = -1
-        if self._call is None:
-            self.deadline = time.monotonic() + self.path.settings.header_seconds
-
-    def on_url(self, piece: bytes) -> None:
-        """Take a piece of the target."""
-        self._target += piece
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field, or refuse a trailer."""
-        if not self._in_head:
-            raise malformed("The body has trailers.")
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Make a call of the head, or a refusal."""
-        self._in_head = False
-        # Only the first head of what was received begins with its first byte.
-        whole, self._whole = self._whole, None
-        if self._deaf:
-            return
-        parser = self._parser
-        try:
-            if parser.get_http_version() != "1.1":
-                raise malformed("The gateway speaks HTTP/1.1 only.")
-            head = read_head(self.path.router, parser.get_method(), self._target, self._headers)
-        except EdgeRefusal as why:
-            call = CallInHand(self, None, why, self._call_id())
-            # The answer to HEAD has no body; a refusal has one, and must then be the last.
-            if why.code not in _KEEPS_FRAMING or parser.get_method() == b"HEAD":
-                self._refuse_reading(call)
-                return
-        else:
-            call = CallInHand(self, head, None, head.call)
-            self._learn(head, whole)
-        self._reading = call
-        self._waiting.append(call)
-        if self._call is None:
-            self.deadline = time.monotonic() + self.path.settings.body_seconds
-
-    def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-        call = self._reading
-        if call is None:
-            return
-        if call.refused is not None:
-            self.stop_hearing()  # What follows is the body of a call that nobody takes.
-            return
-        call.take_body(piece)
-
-    def on_message_complete(self) -> None:
-        """Note that the whole call has come."""
-        call, self._reading = self._reading, None
-        if call is None:
-            return
-        call.complete = True
-        if call.refused is None:
-            call.end_body()
-        if call.head is not None and call.head.closes:
-            self._deaf = True
+    @override
+    def new_call(
+        self, head: Head | None, refused: EdgeRefusal | None, call: str | None
+    ) -> CallInHand:
+        return CallInHand(self, head, refused, call)
 
     # ---- for the call in hand ----
 
@@ -257,11 +159,6 @@ class ClientConnection(asyncio.Protocol):
         self.holds_body = hold
         self._set_reading()
 
-    def stop_hearing(self) -> None:
-        """Take nothing more from this connection; it closes after the answers that are due."""
-        self._deaf = True
-        self._unfed = b""
-
     def closes_after(self) -> bool:
         """Tell whether the answer to the call in hand is the last on the connection."""
         return (self._deaf and not self._waiting) or self.path.stopping
@@ -286,7 +183,7 @@ class ClientConnection(asyncio.Protocol):
         reading = self._in_head or self._reading is not None
         settings = self.path.settings
         self.deadline = now + (settings.header_seconds if reading else settings.idle_seconds)
-        if self._waiting or self._unfed:
+        if self._waiting or self._unfed or self._reading_paused:
             self._advance()
             self._set_reading()
 
@@ -317,17 +214,6 @@ class ClientConnection(asyncio.Protocol):
 
     # ---- repeated heads ----
 
-    def _is_between_calls(self) -> bool:
-        """Tell whether the next byte is the first of a call that can be begun at once."""
-        return (
-            self._call is None
-            and not self._in_head
-            and self._reading is None
-            and not self._waiting
-            and not self._unfed
-            and not self.write_paused
-        )
-
     def _begin_repeated(self, repeat: Repeat, data: bytes) -> bool:
         """Begin a call whose head came before; tell whether `data` is exactly one such call."""
         fitting = repeat.fits(data)
@@ -340,50 +226,12 @@ class ClientConnection(asyncio.Protocol):
         self._begin(call)
         return True
 
-    def _learn(self, head: Head, whole: bytes | None) -> None:
-        """Remember a head when its target was asked for twice in a row.
-
-        Args:
-            whole: what was received, if it begins with the first byte of the call.
-        """
-        if whole is not None and head.target == self._last_target:
-            self._repeat = learn(head, whole)
-        self._last_target = head.target
-
     # ---- feeding ----
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse_unread("The gateway speaks HTTP/1.1 only and upgrades to nothing.")
-        except httptools.HttpParserCallbackError as error:
-            why = error.__context__
-            if not isinstance(why, EdgeRefusal):
-                raise
-            self._refuse_unread(why.detail)
-        except httptools.HttpParserError as error:
-            self._refuse_unread(f"This is not HTTP/1.1: {error}.")
-        if self._in_head and not self._deaf:
-            self._count_head(len(data))
-
-    def _count_head(self, size: int) -> None:
-        """Refuse a head that grows too large before it is complete.
-
-        What came before the head in the slice in which it began is not counted, so that up to
-        one slice more than the limit is held; complete heads are measured exactly.
-        """
-        self._head_bytes = 0 if self._head_bytes < 0 else self._head_bytes + size
-        if self._head_bytes > MAX_HEADER_BYTES:
-            why = EdgeRefusal(
-                "headers-too-large", f"Request line and headers exceed {MAX_HEADER_BYTES} bytes."
-            )
-            self._refuse_reading(CallInHand(self, None, why, self._call_id()))
 
     def _feed_unfed(self) -> None:
         """Feed slices until a whole call waits: the rest stays unread until its turn comes."""
         while self._unfed and not self._deaf and not (self._waiting and self._waiting[0].complete):
-            piece, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
+            piece, self._unfed = self._unfed[:SLICE], self._unfed[SLICE:]
             self._feed(piece)
             self._advance()
 
@@ -396,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
             if not self._waiting:
                 if not self._unfed or self._deaf:
                     break
-                piece, self._unfed = self._unfed[:_SLICE], self._unfed[_SLICE:]
+                piece, self._unfed = self._unfed[:SLICE], self._unfed[SLICE:]
                 self._feed(piece)
                 continue
             call = self._waiting[0]
@@ -431,36 +279,6 @@ class ClientConnection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     # ---- refusing and closing ----
-
-    def _refuse_unread(self, detail: str) -> None:
-        """Refuse what cannot be parsed: a call of its own, or the one whose body it was."""
-        if self._deaf:
-            return
-        why = malformed(detail)
-        if self._reading is None:
-            call = CallInHand(self, None, why, self._call_id() if self._in_head else None)
-            self._refuse_reading(call)
-        else:
-            self._refuse_reading(self._reading, why)
-
-    def _refuse_reading(self, call: CallInHand, why: EdgeRefusal | None = None) -> None:
-        """Refuse a call that is being read, in its turn, as the last one of the connection."""
-        self.stop_hearing()
-        self._in_head = False
-        self._reading = None
-        if why is not None and call.refused is None:
-            if call is self._call:
-                call.break_off(why)
-                return
-            call.refused = why
-        if call is not self._call and call not in self._waiting:
-            self._waiting.append(call)
-
-    def _call_id(self) -> str | None:
-        """Return the id that a call gives itself, if it gives exactly one, also when it fails."""
-        found = [value for name, value in self._headers if name.lower() == b"datong-call"]
-        text = found[0].decode("latin-1") if len(found) == 1 else ""
-        return text if is_uuid(text) else None
 
     def _end(self, now: float, body_follows: bool) -> None:
         """Close after the last answer.
