@@ -380,6 +380,7 @@ class World:
     key: SigningKey
     caller: Credentials
     keys: dict[str, VerifyingKey]
+    fatal: list[Exception]
     clients: list[Client] = field(default_factory=list)
 
     def token(self, credentials: Credentials | None = None, **changed: Any) -> str:
@@ -486,12 +487,13 @@ async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) 
     }
     settings = GatewaySettings(**values | changed)
     settings.spool_directory.mkdir(parents=True, exist_ok=True)
+    fatal: list[Exception] = []
     evidence = WatchedEvidence(
         instance=settings.instance,
         directory=settings.spool_directory,
         slot=settings.slot,
         limit=settings.spool_limit,
-        on_fatal=lambda _error: None,
+        on_fatal=fatal.append,
         disk=disk,
     )
     await evidence.start()
@@ -542,6 +544,7 @@ async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) 
         key,
         caller,
         keys,
+        fatal,
     )
     world.knows(caller)
     now = datetime.now(UTC).timestamp()
