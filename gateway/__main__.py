@@ -1,5 +1,6 @@
 """Run one worker of a gateway: `python -m gateway`."""
 
+import resource
 import sys
 
 import uvloop
@@ -20,6 +21,10 @@ def main() -> int:
         return 2
     logging.configure("gateway", settings.log_level)
     log = logging.get_logger().bind(instance=settings.instance)
+    # The usual soft limit of 1024 is less than the connections that settings allow, and a spool
+    # that can open no further segment ends the process.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         uvloop.run(serve(settings))
     except (EvidenceUnavailable, SlotHeld, OSError) as error:

@@ -19,6 +19,8 @@ BUFFERED_BODY: Final = 1 << 18
 _DEFAULT_LIMIT: Final = 0
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
 _REMEMBERED: Final = 4096
+_LONGEST_REMEMBERED: Final = 256
+"""Bytes of a target that is remembered; ids are short, and 4096 of 16 KiB would be 64 MiB."""
 
 _PATH = re.compile(rb"/[A-Za-z0-9._~/-]*")
 _QUERY = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
@@ -109,7 +111,7 @@ class Router:
         if has_query:
             _require_query(query)
         match = self._find(method, path)
-        if not has_query:
+        if not has_query and len(target) <= _LONGEST_REMEMBERED:
             # Targets repeat: a bounded memory of them saves the walk. It is emptied when it is
             # full, so that a caller who varies them costs no more than the walk.
             if len(self._remembered) >= _REMEMBERED:

@@ -1,8 +1,9 @@
 """The thread that makes records durable: one write and one fdatasync for all that wait.
 
 Whatever arrives during a commit forms the next, so the size of a commit follows the load (group
-commit); on a fast disk commits keep a pace of a millisecond. The first error of a write or a sync is the last thing that it does: what
-the disk holds is then unknown, and a retried fdatasync may succeed without having written.
+commit); on a fast disk commits keep a pace of a millisecond. The first error of a write or a sync
+is the last thing that it does: what the disk holds is then unknown, and a retried fdatasync may
+succeed without having written.
 """
 
 import threading

@@ -63,7 +63,10 @@ class Slot:
         Raises:
             OSError: the folder cannot be created or written.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.path.exists():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A folder whose name is lost takes the durable records in it along.
+            sync_path(self.path.parent)
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -33,6 +33,7 @@ _ABOUT_CALLER: Final = frozenset(
 """Refusals that a table which is not fresh may still tell; all others might be out of date."""
 
 _NO_TOKEN: Final = Checked(None)
+_AFTER_LINE: Final = b"\r\nDatong-After: "
 
 log = get_logger()
 
@@ -87,10 +88,16 @@ class CallInHand(Clearing):
             self._refuse_edge()
             return
         self.connection.deadline = now + (head.timeout or path.settings.call_seconds)
+        if head.after and self.connection.thumbprint is None:
+            # Whoever shows no certificate has changed nothing to wait for, and could have every
+            # call and every connection to the parts stand waiting for states that never come.
+            head.after = []
+            head.forwarded = [line for line in head.forwarded if not line.startswith(_AFTER_LINE)]
         if path.in_hand > path.limit:
             self.refuse("overloaded", f"The gateway has {path.limit} calls in hand.")
         elif head.after and not path.table.reached(head.after):
             self.state = State.WAITING
+            self._hold_body(True)
             path.wait_for(head.after, self._after_wait)
         else:
             self._admit(head, now)
@@ -257,6 +264,7 @@ class CallInHand(Clearing):
             self.connection.say_continue(self)
         self._outgoing = b"".join(lines)
         self.state = State.ASKING
+        self._hold_body(True)
         if not pool.ask(self):
             self.refuse("overloaded", f"Too many calls wait for {route.part}.")
 
@@ -273,6 +281,7 @@ class CallInHand(Clearing):
         if self._hash is None:
             upstream.send(self, self._outgoing, whole=True)
             return
+        self._hold_body(False)
         upstream.send(self, self._outgoing, whole=False)
         head = self.head
         if head is not None:
@@ -286,6 +295,11 @@ class CallInHand(Clearing):
         """Learn that the part cannot be reached."""
         part = "" if self.head is None else self.head.route.part
         self.refuse("service-unavailable", f"The part {part} cannot be reached.")
+
+    def _hold_body(self, hold: bool) -> None:
+        """Leave a body that is passed on in pieces with the caller until a part takes it."""
+        if self._hash is not None:
+            self.connection.hold_body(hold)
 
     def body_may_go_on(self, may: bool) -> None:
         """Read less from the caller while the part reads slowly."""

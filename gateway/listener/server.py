@@ -14,6 +14,7 @@ from kit.settings import host_and_port
 HANDSHAKE_SECONDS: Final = 10.0
 _BACKLOG: Final = 1024
 _ACCEPTED_AT_ONCE: Final = 64
+_REST_SECONDS: Final = 0.5
 _UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
 """X509_V_ERR codes that mean: no chain to a CA of the departments."""
 
@@ -90,6 +91,7 @@ class Listener:
                 return
             except OSError as error:
                 log.error("connection not accepted", error=repr(error))
+                self._rest()
                 return
             path = self._path
             if len(path.connections) + len(self._handshakes) >= path.settings.connections:
@@ -101,6 +103,16 @@ class Listener:
             handshake = loop.create_task(self._shake_hands(sock))
             self._handshakes.add(handshake)
             handshake.add_done_callback(self._handshakes.discard)
+
+    def _rest(self) -> None:
+        """Accept nothing for a while: without file descriptors the loop would do nothing else."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._sock.fileno())
+        loop.call_later(_REST_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._path.stopping:
+            self.start()
 
     async def _shake_hands(self, sock: socket.socket) -> None:
         failed = self._path.counts.handshakes_failed
