@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,15 @@ CLAIMS = "package.json"
 CHECKPOINT = "checkpoint"
 MAX_SMALL_BYTES = 64 * 1024
 MAX_BUNDLE_BYTES = tiles.TILE_WIDTH * (2 + 0xFFFF)
-_UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError)
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,  # a name that is not UTF-8, an offset before the file
+    struct.error,
+)
 
 
 class PackageRefused(Exception):
