@@ -87,7 +87,9 @@ async def renew(
         CertificateInvalid, CertificateRevoked, AgencySuspended, CallerSuspended, CsrInvalid: as
             they say.
     """
-    found = await credentials.present(tx, thumbprint(certificate))
+    # A revocation that is under way is waited for: else its certificate could leave an heir that
+    # nobody who looked after it would have seen.
+    found = await credentials.present(tx, thumbprint(certificate), lock=True)
     old = require_valid(found[0] if found else None, now)
     require_active(old.holder, old.agency)
     key = requested_key(csr)

@@ -79,10 +79,15 @@ async def page(
     return [_credential(row) for row in rows]
 
 
-async def present(tx: Tx, thumbprint: str) -> tuple[Presented, str | None] | None:
+async def present(
+    tx: Tx, thumbprint: str, *, lock: bool = False
+) -> tuple[Presented, str | None] | None:
     """Return, in one statement, all that decides about a presented certificate.
 
     Also the `kid` of the key that signs tokens now; None when nobody knows the certificate.
+
+    Args:
+        lock: its row is locked until `tx` ends, so that no revocation happens meanwhile.
     """
     signing = (
         select(KeyRow.kid)
@@ -102,6 +107,8 @@ async def present(tx: Tx, thumbprint: str) -> tuple[Presented, str | None] | Non
         )
         .where(CredentialRow.thumbprint == thumbprint)
     )
+    if lock:
+        query = query.with_for_update(of=CredentialRow)
     found = (await tx.exec(query)).one_or_none()
     if found is None:
         return None
