@@ -52,6 +52,7 @@ class Scan:
 
     Args:
         end: bytes up to the end of the last whole commit.
+        damaged: commits before that one whose bytes have changed on the disk.
         size: bytes of the file; more than `end` when its tail is torn or damaged.
         last_sequence: of the last whole record; None when there is none.
     """
@@ -60,6 +61,7 @@ class Scan:
     end: int
     size: int
     last_sequence: int | None
+    damaged: int = 0
 
 
 def pack_header(header: Header) -> bytes:
@@ -133,11 +135,31 @@ def scan(path: Path) -> Scan:
     data = path.read_bytes()
     header, end = read_header(data)
     last: int | None = None
-    for behind, body in read_commits(data, end):
-        end = behind
-        for entry in read_entries(body):
-            last = entry.sequence
-    return Scan(header, end, len(data), last)
+    damaged = 0
+    resume: int | None = end
+    while resume is not None:
+        damaged += resume != end
+        end = resume
+        for behind, body in read_commits(data, end):
+            end = behind
+            for entry in read_entries(body):
+                last = entry.sequence
+        resume = after_damage(data, end)
+    return Scan(header, end, len(data), last, damaged)
+
+
+def after_damage(data: bytes, offset: int) -> int | None:
+    """Return where the next whole commit begins behind the one at `offset` that is not whole.
+
+    None when there is none: then this is a torn tail. A commit is written only when the one
+    before it is durable, so whatever has a whole commit behind it was durable once, and damaged
+    since.
+    """
+    if offset + _FRAME.size > len(data):
+        return None
+    length, _ = _FRAME.unpack_from(data, offset)
+    behind: int = offset + _FRAME.size + length
+    return behind if length and behind < len(data) and _body(data, behind) is not None else None
 
 
 def _body(data: bytes, offset: int) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.evidence.segment import (
     NotASegment,
+    after_damage,
     read_commits,
     read_entries,
     read_header,
@@ -137,7 +138,8 @@ class Trail:
         else:
             # All of the segment is here and yet not one whole commit: damaged on the disk.
             log.error("damaged commit in the spool passed over", segment=segment.path.name)
-            behind = end
+            resume = after_damage(data, begin)
+            behind = end if resume is None else offset + resume
 
         def advance() -> None:
             self._number, self._offset = segment.number, behind

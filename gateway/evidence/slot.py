@@ -106,8 +106,8 @@ class Slot:
 
         The torn tail of the newest is kept aside (`.cut`) and cut off: nothing in it was ever
         released, since a release follows the fdatasync. What is then read back is synced, so that
-        the sequence that the next epoch names cannot vanish. A damaged segment that is not the
-        newest is left as it is: its whole commits are shipped and audit reports the gap.
+        the sequence that the next epoch names cannot vanish. Damage that is no torn tail is left
+        as it is, in the newest segment too: whole commits are shipped and audit reports the gap.
 
         Only for the holder of the lock. Reads the newest segment of each epoch whole.
 
@@ -136,6 +136,8 @@ class Slot:
         except NotASegment:
             found = None
         keep = 0 if found is None or found.last_sequence is None else found.end
+        if found is not None and found.damaged:
+            log.error("damaged commit in the spool", segment=path.name, commits=found.damaged)
         data = path.read_bytes()
         if keep == len(data):
             return True

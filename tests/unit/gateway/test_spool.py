@@ -354,8 +354,8 @@ async def test_a_commit_with_one_changed_byte_is_void_as_a_whole(tmp_path: Path)
     (segment,) = (tmp_path / "0").glob("*.spool")
     data = bytearray(segment.read_bytes())
     data[-40] ^= 1
-    segment.write_bytes(data)
     await evidence.stop()
+    segment.write_bytes(data)  # as before the end record, which would show that this is no tail
 
     await run_through(tmp_path)
 
