@@ -27,6 +27,7 @@ from kit.outbox import APPENDED
 
 BEAT_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.25
+CLEAN_SECONDS: Final = 60.0
 LEASE_SECONDS: Final = 5
 SEND_SECONDS: Final = 15.0
 PAGE: Final = 500
@@ -67,6 +68,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._last_beat = 0.0
+        self._cleaned_at = float("-inf")
         self._connected = False
         self.ready = False
 
@@ -137,9 +139,12 @@ class Relay:
         due = time.monotonic() - self._last_beat >= BEAT_SECONDS
         if due or self._producer is None:
             await connection.execute("UPDATE relay_lease SET renewed_at = now()")
+        if due and time.monotonic() - self._cleaned_at >= CLEAN_SECONDS:
+            # Reads all of the outbox: a day's rows, too dear for every beat.
             await connection.execute(
                 "DELETE FROM outbox WHERE published_at < now() - interval '1 day'"
             )
+            self._cleaned_at = time.monotonic()
         if not await self._has_producer():
             return
         rows = await self._claim(connection)
