@@ -87,13 +87,13 @@ class Caller(asyncio.Protocol):
         """Check a complete answer and send the next call."""
         self._buffer += data
         head = self._buffer.find(b"\r\n\r\n")
-        if head < 0 or len(self._buffer) < head + 4 + self._length:
+        # A refusal may be shorter than the expected answer: it is wrong at once, not waited for.
+        right = self._buffer.startswith(b"HTTP/1.1 200 ")
+        if head < 0 or (right and len(self._buffer) < head + 4 + self._length):
             return
         tally = self._tally
         tally.seconds.append(time.perf_counter() - self._sent_at)
-        if self._buffer.startswith(b"HTTP/1.1 200 ") and len(self._buffer) == head + 4 + (
-            self._length
-        ):
+        if right and len(self._buffer) == head + 4 + self._length:
             tally.good += 1
         else:
             tally.wrong.append(self._buffer[:300].decode("latin-1"))
