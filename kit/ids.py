@@ -23,7 +23,7 @@ def uuid7() -> str:
     fraction = rest * 4096 // 1_000_000
     # Ids are unique, not secret: the generator is seeded by the system once per process, and a
     # system call for each id would be a tenth of what a call through the gateway costs.
-    tail = random.getrandbits(62) | 0x8000000000000000  # noqa: S311
+    tail = random.getrandbits(62) | 0x8000000000000000
     text = f"{milliseconds:012x}7{fraction:03x}{tail:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
