@@ -1,6 +1,7 @@
 """`kill -9` of every process in turn during a run of calls: no answer is without its record."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -61,11 +62,11 @@ def load_of(town: TestTown, directory: Path, rate: float) -> Load:
 async def kill_in_turn(town: TestTown, load: Load, victims: Sequence[str]) -> None:
     """Kill one after the other, each when the one before is back and calls are answered."""
     for victim in victims:
-        answered = load.count("data")
         town.stack.kill(victim)
         await town.stack.wait_ready(victim)
+        back = time.monotonic()
         await wait_until(
-            lambda before=answered: load.count("data") > before + BETWEEN,  # type: ignore[misc]
+            lambda since=back: load.count("data", since=since) > BETWEEN,  # type: ignore[misc]
             60,
             f"answers after {victim} was killed",
         )
