@@ -32,6 +32,7 @@ from kit.tokens import Verifier
 
 _SHIP_SECONDS: Final = 5.0
 _LISTEN_TRIES: Final = 0.2
+_SILENT_SECONDS: Final = 3.0
 
 log = get_logger()
 
@@ -56,6 +57,7 @@ class Gateway:
         self.path = self._data_path()
         self.listener: Listener | None = None
         self._was_fresh = False
+        self._ready_at = 0.0
         for hook in settings.test_hooks:
             log.warning("test hook in use", hook=hook)
 
@@ -87,7 +89,7 @@ class Gateway:
 
     async def _serve(self, *tasks: asyncio.Task[None]) -> None:
         """Listen once permissions have been read; end when something that must run ends."""
-        while not self.table.ready:
+        while not self._may_listen(time.monotonic()):
             done, _ = await asyncio.wait(
                 {self._fatal, *tasks},
                 timeout=_LISTEN_TRIES,
@@ -108,6 +110,17 @@ class Gateway:
         for each in done:
             each.result()
         raise RuntimeError("a task of the worker ended, though nothing asked it to")
+
+    def _may_listen(self, now: float) -> bool:
+        """Tell whether calls would be better off here than with the other workers.
+
+        Until the first beats are heard data calls would be refused; a bus that stays silent must
+        not keep the control plane away, which needs no fresh permissions.
+        """
+        if not self.table.ready:
+            return False
+        self._ready_at = self._ready_at or now
+        return self.table.is_fresh(now) or now - self._ready_at > _SILENT_SECONDS
 
     async def _stop(self, following: asyncio.Task[None], shipping: asyncio.Task[None]) -> None:
         """Answer what is in hand, end the epoch, and send what is durable."""
