@@ -17,12 +17,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    bindparam,
     func,
     insert,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from kit.clock import SystemClock
 from kit.db import NAMING, Db, Tx
@@ -106,10 +107,12 @@ async def wait_published(db: Db, ids: Sequence[int], seconds: float = 2.0) -> bo
         count as acknowledged.
     """
     end = time.monotonic() + seconds
+    # One parameter, however many rows: a statement has at most 32767.
+    waited = bindparam("ids", list(ids), type_=ARRAY(BigInteger))
     query = (
         select(func.count())
         .select_from(OUTBOX)
-        .where(OUTBOX.c.id.in_(ids), OUTBOX.c.published_at.is_(None))
+        .where(OUTBOX.c.id == func.any(waited), OUTBOX.c.published_at.is_(None))
     )
     while True:
         async with db.begin() as tx:

@@ -99,6 +99,7 @@ class CredentialRow(_Row, table=True):
         Index(
             "ix_credential_revoked", "not_after", postgresql_where=text("revoked_at IS NOT NULL")
         ),
+        Index("ix_credential_renewed_from", "renewed_from"),
     )
 
     thumbprint: str = Field(primary_key=True, sa_type=Text)
@@ -110,6 +111,7 @@ class CredentialRow(_Row, table=True):
     not_after: datetime = Field(sa_column=_instant())
     revoked_at: datetime | None = Field(sa_column=_instant(nullable=True))
     version: int
+    renewed_from: str | None = Field(sa_type=Text, foreign_key="credential.thumbprint")
 
 
 class KeyRow(_Row, table=True):

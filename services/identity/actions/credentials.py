@@ -1,16 +1,16 @@
 """Issuing, renewing and revoking certificates; the revocation list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kit import outbox
 from kit.clock import rfc3339
 from kit.db import Tx
-from kit.events import Fact, State
+from kit.events import Fact
 from kit.kafka import Position
 from kit.tokens import thumbprint
 from services.identity import events
-from services.identity.actions.subjects import Changed, require_own
+from services.identity.actions.subjects import require_own
 from services.identity.clients.authority import Authority
 from services.identity.clients.csr import requested_key
 from services.identity.domain.codes import (
@@ -45,6 +45,19 @@ class Certified:
     certificate: str
     ca: str
     positions: list[Position]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Revoked certificates.
+
+    Attributes:
+        credentials: the one that was named, then those renewed from it, older ones first.
+        outbox: the rows to wait for.
+    """
+
+    credentials: list[Credential]
+    outbox: list[int]
 
 
 async def enrol(
@@ -83,6 +96,8 @@ async def renew(
 ) -> Certified:
     """Issue a new certificate to the holder of `certificate` (DER), which stays valid.
 
+    Whoever revokes the old one revokes the new one too: it may be a thief who renews.
+
     Raises:
         CertificateInvalid, CertificateRevoked, AgencySuspended, CallerSuspended, CsrInvalid: as
             they say.
@@ -94,9 +109,10 @@ async def renew(
     require_active(old.holder, old.agency)
     key = requested_key(csr)
     credential, pem = authority.certify(old.holder, key, now)
-    new = Presented(credential, old.holder, old.agency)
+    origin = old.credential.thumbprint
+    new = Presented(replace(credential, renewed_from=origin), old.holder, old.agency)
     by = By(credential.subject, call)
-    return await _issue(tx, new, pem, authority.pem, by, old.credential.thumbprint)
+    return await _issue(tx, new, pem, authority.pem, by, origin)
 
 
 async def _issue(
@@ -124,31 +140,49 @@ async def _issue(
 
 async def revoke(
     tx: Tx, shown: str, reason: str | None, now: datetime, by: By, *, any_agency: bool
-) -> Changed[Credential]:
-    """Revoke a certificate for good; a repeated call publishes the state again.
+) -> Revoked:
+    """Revoke a certificate for good, and all that were renewed from it, also through others.
+
+    A thief can renew what was stolen before anyone notices. A repeated call publishes the states
+    again.
 
     Args:
-        shown: its thumbprint.
+        shown: thumbprint of the first of them.
         any_agency: the caller may revoke those of every agency.
 
     Raises:
         CredentialUnknown, OtherAgency: as they say.
     """
-    credential = await credentials.lock(tx, shown)
+    await credentials.lock_order(tx)
+    first = await credentials.lock(tx, shown)
     if not any_agency:
-        require_own(credential.agency, by)
-    changed = revoked(credential, now)
-    told: list[State | Fact] = [events.state_of(changed)]
-    if changed is not credential:
-        await credentials.save(tx, changed)
-        data = {
-            "agency": credential.agency,
-            "holder": credential.subject,
-            "reason": reason,
-            "version": changed.version,
-        }
-        told.append(events.change("credential-revoked", "credential", shown, by, data))
-    return Changed(changed, await outbox.append(tx, *told))
+        require_own(first.agency, by)
+    found = {shown: first}
+    # What a renewal under way adds is found in the next round, once its certificate is locked.
+    newest = [first]
+    while newest:
+        renewed = await credentials.lock_renewals(tx, [each.thumbprint for each in newest])
+        newest = [each for each in renewed if each.thumbprint not in found]
+        found |= {each.thumbprint: each for each in newest}
+    ordered = sorted(found.values(), key=lambda each: (each is not first, each.not_before))
+    now_revoked = [revoked(credential, now) for credential in ordered]
+    changed = [new for new, old in zip(now_revoked, ordered, strict=True) if new is not old]
+    await credentials.save(tx, changed)
+    states = (events.state_of(credential) for credential in now_revoked)
+    facts = (_revocation(credential, shown, reason, by) for credential in changed)
+    return Revoked(now_revoked, await outbox.append(tx, *states, *facts))
+
+
+def _revocation(changed: Credential, shown: str, reason: str | None, by: By) -> Fact:
+    """Return the fact that a certificate was revoked, by itself or with its origin `shown`."""
+    data = {
+        "agency": changed.agency,
+        "holder": changed.subject,
+        "reason": reason,
+        "revoked_with": shown if shown != changed.thumbprint else None,
+        "version": changed.version,
+    }
+    return events.change("credential-revoked", "credential", changed.thumbprint, by, data)
 
 
 async def current_crl(tx: Tx, authority: Authority, now: datetime) -> bytes:

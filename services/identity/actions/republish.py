@@ -29,6 +29,7 @@ async def republish_page(tx: Tx, kind: Kind, after: str | None) -> list[str]:
     would keep it as the last.
     """
     if issubclass(kind, Credential):
+        await credentials.lock_order(tx)
         issued = await credentials.page(tx, after=after, limit=PAGE, lock=True)
         await outbox.append(tx, *(events.state_of(each) for each in issued))
         return [each.thumbprint for each in issued]

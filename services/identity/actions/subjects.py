@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 from kit import outbox
 from kit.db import Tx
@@ -10,14 +10,12 @@ from kit.events import Fact, State
 from kit.ids import uuid7
 from kit.problems import OtherAgency
 from services.identity import events
-from services.identity.domain.credentials import Credential
 from services.identity.domain.subjects import (
     Agency,
     AnySubject,
     Person,
     Role,
     Standing,
-    Subject,
     System,
     in_state,
     require_assignable,
@@ -28,14 +26,12 @@ from services.identity.domain.subjects import (
 from services.identity.events import By
 from services.identity.store import subjects as store
 
-Thing = TypeVar("Thing", bound=Subject | Credential)
-
 
 @dataclass(frozen=True, slots=True)
-class Changed(Generic[Thing]):
+class Changed(Generic[AnySubject]):
     """A subject after a change; `outbox` holds the rows to wait for."""
 
-    subject: Thing
+    subject: AnySubject
     outbox: list[int]
 
 

@@ -74,6 +74,8 @@ class Credential:
         serial: 128 bits, 32 hex digits.
         not_after: last instant at which it counts.
         revoked_at: when it was revoked.
+        renewed_from: thumbprint of the certificate that its renewal was authorised by; None when a
+            code was.
     """
 
     thumbprint: str
@@ -85,6 +87,7 @@ class Credential:
     not_after: datetime
     revoked_at: datetime | None = None
     version: int = 1
+    renewed_from: str | None = None
 
     @property
     def subject(self) -> str:

@@ -12,11 +12,11 @@ from kit.db import Db
 from kit.http import CursorInvalid, add_revision, decode_cursor, encode_cursor, etag
 from kit.outbox import wait_published
 from services.identity import events
-from services.identity.actions.subjects import Changed, Thing
+from services.identity.actions.subjects import Changed
 from services.identity.actions.tokens import Terms
 from services.identity.clients.authority import Authority
 from services.identity.domain.credentials import Credential
-from services.identity.domain.subjects import Subject
+from services.identity.domain.subjects import AnySubject, Subject
 from services.identity.events import By
 from services.identity.schemas.parts import Change
 
@@ -57,15 +57,14 @@ def name_state(response: Response, *subjects: Subject | Credential) -> None:
     add_revision(response, [(state.topic, state.subject, state.version) for state in states])
 
 
-async def told(here: Context, changed: Changed[Thing], response: Response) -> Change:
+async def told(here: Context, changed: Changed[AnySubject], response: Response) -> Change:
     """Wait until the bus has a change, at most 2 s; answer 200, or 202 when it has not."""
     name_state(response, changed.subject)
     on_bus = await wait_published(here.db, changed.outbox)
     if not on_bus:
         response.status_code = 202
     subject = changed.subject
-    name = subject.thumbprint if isinstance(subject, Credential) else subject.id
-    return Change(on_bus=on_bus, id=name, state=subject.state, version=subject.version)
+    return Change(on_bus=on_bus, id=subject.id, state=subject.state, version=subject.version)
 
 
 def after_of(cursor: str | None, is_key: Callable[[str], bool]) -> str | None:

@@ -9,17 +9,18 @@ from kit import problems
 from kit.app import StrictRoute
 from kit.auth import Caller, CertificateOnly, Public, allow, call_of
 from kit.errors import DomainError
-from kit.http import Cursor, Limit, Page, add_revision
+from kit.http import MAX_AFTER, Cursor, Limit, Page, add_revision
+from kit.outbox import wait_published
 from services.identity.actions import credentials as actions
 from services.identity.actions.subjects import require_own
-from services.identity.routes.context import ON_BUS, Here, after_of, by, next_of, told
+from services.identity.routes.context import Here, after_of, by, name_state, next_of
 from services.identity.schemas.credentials import (
     CredentialBody,
     Enrolment,
     IssuedCertificate,
     Renewal,
 )
-from services.identity.schemas.parts import Change, PlainId, Reason, Thumbprint, Uuid
+from services.identity.schemas.parts import PlainId, Reason, Revocation, Thumbprint, Uuid
 from services.identity.store import credentials as store
 
 router = APIRouter(prefix="/identity/v1", tags=["certificates"], route_class=StrictRoute)
@@ -145,7 +146,10 @@ async def list_credentials(
 
 @router.post(
     "/credentials/{thumbprint}/revocations",
-    responses=ON_BUS | problems.declare("credential-unknown", "other-agency", "role-missing"),
+    responses={
+        202: {"model": Revocation, "description": "Revoked; not yet acknowledged by the bus"},
+        **problems.declare("credential-unknown", "other-agency", "role-missing"),
+    },
 )
 async def revoke_credential(
     thumbprint: Thumbprint,
@@ -153,8 +157,8 @@ async def revoke_credential(
     here: Here,
     response: Response,
     body: Reason | None = None,
-) -> Change:
-    """Revoke a certificate for good."""
+) -> Revocation:
+    """Revoke a certificate for good, and all certificates that were renewed from it."""
     reason = body.reason if body else None
     async with here.db.begin() as tx:
         changed = await actions.revoke(
@@ -165,4 +169,16 @@ async def revoke_credential(
             by(caller),
             any_agency=caller.holds("platform_operator"),
         )
-    return await told(here, changed, response)
+    first = changed.credentials[0]
+    # More than a client can send back in `Datong-After` would be of no use to it.
+    name_state(response, *changed.credentials[:MAX_AFTER])
+    on_bus = await wait_published(here.db, changed.outbox)
+    if not on_bus:
+        response.status_code = 202
+    return Revocation(
+        on_bus=on_bus,
+        id=first.thumbprint,
+        state=first.state,
+        version=first.version,
+        revoked=[credential.thumbprint for credential in changed.credentials],
+    )

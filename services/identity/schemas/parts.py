@@ -35,6 +35,16 @@ class Change(BaseModel):
     version: int
 
 
+class Revocation(Change):
+    """How the named certificate stands now, and which were revoked with it.
+
+    `revoked` holds the thumbprints of the named certificate and of all renewed from it, directly
+    or through others; `on_bus` counts for all of them.
+    """
+
+    revoked: list[str]
+
+
 class IssuedCode(BaseModel):
     """A one-time code. It is shown once."""
 

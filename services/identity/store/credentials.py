@@ -1,8 +1,11 @@
 """Certificates in the database."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from sqlalchemy import Text, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col, func, select, update
 
 from kit.db import Tx
@@ -10,6 +13,9 @@ from services.identity.domain.credentials import Credential, CredentialUnknown, 
 from services.identity.domain.keys import Stage, Use
 from services.identity.models import AgencyRow, CredentialRow, KeyRow, PersonRow, SystemRow
 from services.identity.store.subjects import subject_of
+
+_ORDER: Final = 0x63657274
+"""Advisory lock of transactions that lock more than one certificate."""
 
 
 async def add(tx: Tx, credential: Credential) -> None:
@@ -25,9 +31,19 @@ async def add(tx: Tx, credential: Credential) -> None:
             not_after=credential.not_after,
             revoked_at=credential.revoked_at,
             version=credential.version,
+            renewed_from=credential.renewed_from,
         )
     )
     await tx.flush()
+
+
+async def lock_order(tx: Tx) -> None:
+    """Wait until no other transaction locks several certificates, until `tx` ends.
+
+    A revocation locks a certificate before those renewed from it, a page in the order of
+    thumbprints: without this, two of them could wait for each other.
+    """
+    await tx.exec(select(func.pg_advisory_xact_lock(_ORDER)))
 
 
 async def lock(tx: Tx, thumbprint: str) -> Credential:
@@ -43,13 +59,46 @@ async def lock(tx: Tx, thumbprint: str) -> Credential:
     return _credential(row)
 
 
-async def save(tx: Tx, credential: Credential) -> None:
-    """Write what can change of a locked certificate: its revocation."""
-    await tx.exec(
-        update(CredentialRow)
-        .where(col(CredentialRow.thumbprint) == credential.thumbprint)
-        .values(revoked_at=credential.revoked_at, version=credential.version)
+async def lock_renewals(tx: Tx, thumbprints: Iterable[str]) -> list[Credential]:
+    """Return all certificates renewed from these, directly or through others; locks their rows.
+
+    A renewal that had its certificate locked before this came may have committed meanwhile, so
+    call again with what was returned, until nothing is.
+    """
+    origins = bindparam("origins", list(thumbprints), type_=ARRAY(Text))
+    renewals = (
+        select(col(CredentialRow.thumbprint).label("thumbprint"))
+        .where(col(CredentialRow.renewed_from) == func.any(origins))
+        .cte("renewals", recursive=True)
     )
+    renewals = renewals.union(
+        select(col(CredentialRow.thumbprint)).join(
+            renewals, col(CredentialRow.renewed_from) == renewals.c.thumbprint
+        )
+    )
+    query = (
+        select(CredentialRow)
+        .where(col(CredentialRow.thumbprint).in_(select(renewals.c.thumbprint)))
+        .order_by(col(CredentialRow.thumbprint))
+        .with_for_update()
+    )
+    return [_credential(row) for row in await tx.exec(query)]
+
+
+async def save(tx: Tx, credentials: Iterable[Credential]) -> None:
+    """Write what can change of locked certificates: their revocation."""
+    changes = [
+        {"shown": each.thumbprint, "revoked": each.revoked_at, "next": each.version}
+        for each in credentials
+    ]
+    if changes:
+        connection = await tx.connection()
+        await connection.execute(
+            update(CredentialRow.__table__)  # type: ignore[attr-defined]  # SQLModel hides it
+            .where(col(CredentialRow.thumbprint) == bindparam("shown"))
+            .values(revoked_at=bindparam("revoked"), version=bindparam("next")),
+            changes,
+        )
 
 
 async def page(
@@ -146,4 +195,5 @@ def _credential(row: CredentialRow) -> Credential:
         row.not_after,
         row.revoked_at,
         row.version,
+        row.renewed_from,
     )

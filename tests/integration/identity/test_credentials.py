@@ -32,6 +32,7 @@ async def test_a_revoked_certificate_is_on_the_signed_list(town: Town, bus: None
         "id": system.thumbprint,
         "state": "revoked",
         "version": 2,
+        "revoked": [system.thumbprint],
     }
     serial = serial_of(system.certificate)
     assert before.get_revoked_certificate_by_serial_number(serial) is None

@@ -200,7 +200,7 @@ def _list_credentials(
 
 
 def _revoke(context: typer.Context, thumbprint: Id, reason: Reason) -> None:
-    """Revoke a certificate for good."""
+    """Revoke a certificate for good, and all certificates that were renewed from it."""
     session: Session = context.obj
     with session.client() as client:
         session.output.object(client.revoke_credential(thumbprint, reason))

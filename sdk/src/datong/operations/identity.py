@@ -226,7 +226,7 @@ def list_credentials(
 
 
 def revoke_credential(thumbprint: str, reason: str) -> Operation[Json]:
-    """Revoke a certificate for good.
+    """Revoke a certificate for good, and all that were renewed from it (`revoked` in the answer).
 
     Args:
         thumbprint: `x5t#S256`, 43 characters.
