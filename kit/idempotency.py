@@ -2,6 +2,9 @@
 
 Follows draft-ietf-httpapi-idempotency-key-header-07: keys are kept with the answer in the
 transaction of the effect, per caller and route; the same key with another body is refused.
+
+Keys stay for 7 days, then the relay removes them: a call repeated later is a new one. Retries
+come within minutes; the draft leaves the time to the server (section 2.3).
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,9 @@ from kit.clock import SystemClock
 from kit.db import Tx
 from kit.errors import DomainError, Kind
 from kit.outbox import KIT_TABLES
+
+DAYS: Final = 7
+"""How long a key and its answer stay."""
 
 IDEMPOTENCY: Final = Table(
     "idempotency",

@@ -1,4 +1,9 @@
-"""The inbox: an event takes effect once, because its id is written in the effect's transaction."""
+"""The inbox: an event takes effect once, because its id is written in the effect's transaction.
+
+Ids stay for 30 days, then the relay removes them. Fact topics keep their messages for 7 days
+(`kit.topics`), so no message is left that could come again. Parked messages stay until they are
+handled: their ids were never written.
+"""
 
 from typing import Final
 
@@ -8,6 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from kit.clock import SystemClock
 from kit.db import Tx
 from kit.outbox import KIT_TABLES
+
+DAYS: Final = 30
+"""How long an id stays."""
 
 INBOX: Final = Table(
     "inbox",

@@ -33,6 +33,9 @@ from kit.ids import uuid7
 KIT_TABLES: Final = MetaData(naming_convention=NAMING)
 """Tables that every service's database has; `kit.migrate.create_kit_tables` creates them."""
 
+DAYS: Final = 1
+"""How long published rows stay, for a look at what was sent; the relay removes them."""
+
 APPENDED: Final = "outbox_appended"
 """Channel on which `append` wakes the relay at commit."""
 

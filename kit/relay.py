@@ -5,6 +5,8 @@ a waiting one takes over when the lease is 5 s old. A relay that was stopped and
 fenced by Kafka (`transactional_id`), so it can publish nothing any more (`Relay._turn`).
 A send that failed or timed out is *unknown*: the producer is closed, a new one sends again from
 the oldest unpublished row; readers ignore what is not newer.
+Once a minute it removes what has served its time from the outbox, the inbox and the idempotency
+keys; each of these modules says how long that is (`DAYS`).
 """
 
 import asyncio
@@ -18,12 +20,12 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from kit import idempotency, inbox, outbox
 from kit.canonical import canonical
 from kit.clock import SystemClock
 from kit.events import BEAT_KEY, beat
 from kit.ids import uuid7
 from kit.logging import get_logger
-from kit.outbox import APPENDED
 
 BEAT_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.25
@@ -41,6 +43,11 @@ _NUMBER = """
 INSERT INTO outbox_sequence (topic, last) VALUES ($1, $2)
 ON CONFLICT (topic) DO UPDATE SET last = outbox_sequence.last + $2 RETURNING last
 """
+_CLEAN: Final = (
+    f"DELETE FROM outbox WHERE published_at < now() - make_interval(days => {outbox.DAYS})",  # noqa: S608 - numbers of ours
+    f"DELETE FROM idempotency WHERE created_at < now() - make_interval(days => {idempotency.DAYS})",  # noqa: S608
+    f"DELETE FROM inbox WHERE received_at < now() - make_interval(days => {inbox.DAYS})",  # noqa: S608
+)
 
 log = get_logger()
 
@@ -103,7 +110,7 @@ class Relay:
             # The producer starts after the lock is ours: its start fences the relay before us.
             await self._close_producer()
             self._incarnation = await connection.fetchval("SELECT value FROM incarnation")
-            await connection.add_listener(APPENDED, lambda *_: self._wake.set())
+            await connection.add_listener(outbox.APPENDED, lambda *_: self._wake.set())
             while True:
                 await self._turn(connection)
         finally:
@@ -140,10 +147,9 @@ class Relay:
         if due or self._producer is None:
             await connection.execute("UPDATE relay_lease SET renewed_at = now()")
         if due and time.monotonic() - self._cleaned_at >= CLEAN_SECONDS:
-            # Reads all of the outbox: a day's rows, too dear for every beat.
-            await connection.execute(
-                "DELETE FROM outbox WHERE published_at < now() - interval '1 day'"
-            )
+            # Reads all of these tables: too dear for every beat.
+            for statement in _CLEAN:
+                await connection.execute(statement)
             self._cleaned_at = time.monotonic()
         if not await self._has_producer():
             return
