@@ -47,7 +47,7 @@ def _blocks(document: str, language: str) -> list[str]:
 
 
 STOP_UNLESS_REFUSED = "set -E; trap 'code=$?; case $code in 3|5) ;; *) exit $code;; esac' ERR\n"
-"""Documents show refusals too: `datong` ends with 3 and with 5 for forgeries. All else must succeed."""
+"""Documents show refusals (3) and forgeries (5) of `datong` too. All else must succeed."""
 
 
 def _run(script: str, folder: Path, tmp_path: Path) -> str:
