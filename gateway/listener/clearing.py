@@ -209,7 +209,13 @@ class Clearing:
     def _check_again(self) -> Denied | None:
         """Decide once more by the present table; return the refusal, if it is one now."""
         question, allowed, answer = self._question, self._outcome, self._answer
-        if question is None or question.data is None or not isinstance(allowed, Allowed):
+        # What a publication answers is not data under a permission, and its rows are in force
+        # already: a refusal now would put "denied" on record for what has happened.
+        if (
+            question is None
+            or question.data in (None, "publish")
+            or not isinstance(allowed, Allowed)
+        ):
             return None
         if self.path.settings.test_skip_second_check:
             return None
