@@ -46,10 +46,6 @@ contracts: setup ## Renew the contracts that are generated from code; review wha
 	@$(RUN) -m tests.contract.openapi --write
 	@$(RUN) -m tests.contract.settings --write
 
-contracts: setup ## Write the generated contracts anew (OpenAPI of the services, settings)
-	@$(RUN) -m tests.contract.openapi --write
-	@$(RUN) -m tests.contract.settings --write
-
 faults: setup ## Run the fault and attack tests in their long form
 	@$(RUN) -m pytest tests/faults --long $(ARGS)
 
