@@ -23,8 +23,8 @@ from kit.auth import Access, Allowed, call_of
 from kit.canonical import NotStrictJson, strict_loads
 from kit.errors import DomainError
 from kit.http import parse_after
-from kit.kafka import Position, StateReader
 from kit.logging import get_logger
+from kit.states import Position, StateReader
 
 AFTER_SECONDS: Final = 2.0
 MAX_BODY: Final = 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kit.kafka import Apply, StateEvent
+from kit.states import Apply, StateEvent
 from kit.tokens import VerifyingKey
 
 ACTIVE: Final = "active"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from kit.canonical import NotStrictJson, canonical, strict_loads
 from kit.errors import DomainError, Kind
-from kit.kafka import Position
+from kit.states import Position
 from kit.tokens import base64url
 
 MAX_LIMIT: Final = 200

@@ -17,9 +17,9 @@ from gateway.evidence.segment import (
 )
 from gateway.evidence.slot import HEADER_BYTES, Segment, Slot
 from gateway.evidence.spool import Evidence
-from kit.kafka import StateEvent, StateReader
 from kit.logging import get_logger
 from kit.pages import Message, PageProducer, SendUnknown
+from kit.states import StateEvent, StateReader
 
 CALL_TOPIC: Final = "gateway.call.v1"
 ACCEPTED_TOPIC: Final = "audit.accepted.v1"

@@ -9,8 +9,8 @@ from gateway.table.indexes import EntryIndex, GrantIndex
 from gateway.table.states import ENTRY_CRITICAL, GRANT_CRITICAL, read_entry, read_grant
 from kit.clock import parse_rfc3339
 from kit.directory import Directory
-from kit.kafka import Position, StateEvent, StateReader
 from kit.logging import get_logger
+from kit.states import Position, StateEvent, StateReader
 from kit.tokens import VerifyingKey
 
 ENTRY_TOPIC: Final = "catalog.entry.v1"

@@ -14,9 +14,10 @@ from kit.auth import Access, DirectoryIdentities
 from kit.clock import Clock, SystemClock
 from kit.db import Db
 from kit.directory import Directory
-from kit.kafka import StateReader, client_options
+from kit.kafka import client_options
 from kit.pages import PageProducer
 from kit.serve import run_process
+from kit.states import StateReader
 from kit.tokens import Verifier
 from services.audit.actions.commit import Committer, NotAnExtension, Superseded
 from services.audit.actions.index import Indexer

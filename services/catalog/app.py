@@ -10,6 +10,7 @@ from kit.app import create_app
 from kit.clock import Clock, SystemClock
 from kit.db import Db
 from kit.directory import Directory
+from kit.states import StateReader
 from kit.tokens import Verifier
 from services.catalog.routes import router
 from services.catalog.settings import CatalogSettings
@@ -24,7 +25,7 @@ def build_app(
     verifier: Verifier,
     *,
     clock: Clock,
-    readers: Sequence[kafka.StateReader] = (),
+    readers: Sequence[StateReader] = (),
     bus_seconds: float = BUS_SECONDS,
 ) -> FastAPI:
     """Return the application.
@@ -54,7 +55,7 @@ async def run_api(settings: CatalogSettings) -> None:
     """Serve the API until the process is told to stop."""
     db = Db(settings.postgres_url, PART)
     directory = Directory()
-    reader = kafka.StateReader(
+    reader = StateReader(
         kafka.client_options(settings),
         directory.handlers(),
         stale_after=settings.stale_after,

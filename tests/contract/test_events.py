@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from kit.canonical import canonical, strict_loads
-from kit.kafka import read_state
+from kit.states import read_state
 from kit.topics import TOPICS, TopicKind
 from tests.contract.parts import CONTRACTS, read
 

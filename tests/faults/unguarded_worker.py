@@ -6,9 +6,9 @@ the end before it decides.
 
 import runpy
 
-import kit.kafka
+import kit.states
 
-kit.kafka.PAUSE_SECONDS = float("inf")  # type: ignore[misc]
+kit.states.PAUSE_SECONDS = float("inf")  # type: ignore[misc]
 
 if __name__ == "__main__":
     runpy.run_module("gateway", run_name="__main__")

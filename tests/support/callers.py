@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from kit.clock import rfc3339
 from kit.directory import Directory
 from kit.ids import uuid7
-from kit.kafka import StateEvent
+from kit.states import StateEvent
 from kit.tokens import SigningKey, thumbprint
 
 ISSUER = "https://identity.datong.example"

@@ -40,6 +40,7 @@ async def _relay(settings: SharingSettings) -> None:
 async def _consume(settings: SharingSettings) -> None:
     from kit import kafka, serve
     from kit.db import Db
+    from kit.follow import follow
     from services.exchange.sharing import consumer
 
     db = Db(settings.postgres_url, PART)
@@ -48,7 +49,7 @@ async def _consume(settings: SharingSettings) -> None:
         await db.ping()
         return True
 
-    following = kafka.follow(
+    following = follow(
         db,
         kafka.client_options(settings),
         consumer.GROUP,

@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 from kit import inbox, outbox
 from kit.db import Db, Tx
+from kit.follow import Handler, handle_once
 from kit.ids import uuid7
-from kit.kafka import Handler, handle_once
 from services.exchange.sharing import domain, events, store
 from services.exchange.sharing.domain import (
     Act,

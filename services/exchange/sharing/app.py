@@ -10,6 +10,7 @@ from kit.app import create_app
 from kit.clock import Clock, SystemClock
 from kit.db import Db
 from kit.directory import Directory
+from kit.states import StateReader
 from kit.tokens import Verifier
 from services.exchange.sharing.clients import Copies
 from services.exchange.sharing.routes import router
@@ -25,7 +26,7 @@ def build_app(
     verifier: Verifier,
     *,
     clock: Clock,
-    readers: Sequence[kafka.StateReader] = (),
+    readers: Sequence[StateReader] = (),
     bus_seconds: float = BUS_SECONDS,
 ) -> FastAPI:
     """Return the application.
@@ -55,7 +56,7 @@ async def run_api(settings: SharingSettings) -> None:
     """Serve the API until the process is told to stop."""
     db = Db(settings.postgres_url, PART)
     copies = Copies(Directory())
-    reader = kafka.StateReader(
+    reader = StateReader(
         kafka.client_options(settings),
         copies.handlers(),
         stale_after=settings.stale_after,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kit.directory import Directory
-from kit.kafka import Apply, StateEvent
+from kit.states import Apply, StateEvent
 from services.exchange.sharing.domain import Entry, EntryUnreadable, SystemUnknown
 
 ENTRY: Final = "catalog.entry.v1"

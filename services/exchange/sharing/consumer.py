@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from kit.clock import SystemClock
 from kit.db import Tx
-from kit.kafka import Handler
+from kit.follow import Handler
 from services.exchange.sharing import actions
 from services.exchange.sharing.domain import Actor
 

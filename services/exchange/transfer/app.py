@@ -10,6 +10,7 @@ from kit.app import create_app
 from kit.clock import Clock, SystemClock
 from kit.db import Db
 from kit.directory import Directory
+from kit.states import StateReader
 from kit.tokens import Verifier
 from services.exchange.transfer.consumer import Arrivals
 from services.exchange.transfer.domain import Copies
@@ -28,7 +29,7 @@ def build_app(
     verifier: Verifier,
     *,
     clock: Clock,
-    readers: Sequence[kafka.StateReader] = (),
+    readers: Sequence[StateReader] = (),
     loads: int = 2,
 ) -> FastAPI:
     """Return the application.
@@ -71,7 +72,7 @@ async def run_api(settings: TransferSettings) -> None:
     rows = RowReader(settings.postgres_url, size=settings.query_connections)
     directory = Directory()
     arrivals = Arrivals(Copies(), directory)
-    states = kafka.StateReader(
+    states = StateReader(
         kafka.client_options(settings),
         arrivals.handlers(),
         stale_after=settings.stale_after,

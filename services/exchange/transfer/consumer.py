@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kit.clock import parse_rfc3339
 from kit.directory import Directory
-from kit.kafka import Apply, StateEvent
+from kit.states import Apply, StateEvent
 from services.exchange.transfer.domain import Copies, Entry, Grant, Item, ItemType, Layout
 
 ENTRY: Final = "catalog.entry.v1"

@@ -7,7 +7,7 @@ from kit import outbox
 from kit.clock import rfc3339
 from kit.db import Tx
 from kit.events import Fact
-from kit.kafka import Position
+from kit.states import Position
 from kit.tokens import thumbprint
 from services.identity import events
 from services.identity.actions.subjects import require_own

@@ -134,7 +134,7 @@ async def test_the_migrations_make_the_tables_of_the_models(database_url: str) -
 async def test_only_the_api_loads_the_web_framework() -> None:
     script = (
         "import sys, services.catalog.__main__, services.catalog.actions, "
-        "kit.relay, kit.serve, kit.kafka;"
+        "kit.relay, kit.serve, kit.kafka, kit.follow, kit.states;"
         "sys.exit('fastapi' in sys.modules)"
     )
 

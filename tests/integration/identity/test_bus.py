@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from kit.canonical import canonical, strict_loads
 from kit.directory import Directory
 from kit.events import BEAT_KEY
-from kit.kafka import StateReader
 from kit.problems import CONTRACTS
 from kit.relay import Relay
+from kit.states import StateReader
 from kit.topics import TOPICS, state_topics_of
 from services.identity.events import CHANGE
 from stack.kafka import Kafka

@@ -192,7 +192,8 @@ async def test_the_migrations_make_what_the_models_say(database_url: str) -> Non
 async def test_a_relay_does_not_load_the_web_framework() -> None:
     program = (
         "import sys\n"
-        "import services.identity.__main__, kit.relay, kit.serve, kit.kafka\n"
+        "import services.identity.__main__, kit.relay, kit.serve\n"
+        "import kit.kafka, kit.follow, kit.states\n"
         "print([m for m in ('fastapi', 'starlette', 'jose') if m in sys.modules])"
     )
 

@@ -10,8 +10,8 @@ from kit import inbox
 from kit.canonical import canonical
 from kit.db import Tx
 from kit.errors import DomainError, Kind
+from kit.follow import Handler, follow, handle_once
 from kit.ids import uuid7
-from kit.kafka import Handler, follow, handle_once
 from tests.integration.kit.conftest import Part
 from tests.support.processes import wait_until
 

@@ -12,8 +12,8 @@ import pytest
 from kit.clock import FixedClock, rfc3339
 from kit.db import Db
 from kit.ids import uuid7
-from kit.kafka import StateEvent
 from kit.migrate import upgrade
+from kit.states import StateEvent
 from kit.tokens import Verifier
 from services.exchange.sharing.app import build_app
 from services.exchange.sharing.clients import Copies

@@ -11,12 +11,13 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from kit import kafka, topics
+from kit import topics
 from kit.canonical import canonical
 from kit.clock import rfc3339
+from kit.follow import follow
 from kit.ids import uuid7
-from kit.kafka import StateEvent, StateReader
 from kit.relay import Relay
+from kit.states import StateEvent, StateReader
 from kit.tokens import Verifier
 from services.exchange.sharing import consumer
 from services.exchange.sharing.app import build_app
@@ -209,7 +210,7 @@ async def test_a_withdrawal_heard_on_the_bus_ends_the_grants_once(
     async def has_ended() -> bool:
         return await state() == "ended"
 
-    following = kafka.follow(
+    following = follow(
         sharing.db,
         {"bootstrap_servers": [bootstrap]},
         consumer.GROUP,

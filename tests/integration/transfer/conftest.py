@@ -12,8 +12,8 @@ from kit.canonical import canonical
 from kit.clock import SystemClock
 from kit.db import Db
 from kit.ids import uuid7
-from kit.kafka import StateEvent
 from kit.migrate import upgrade
+from kit.states import StateEvent
 from kit.tokens import Verifier
 from services.exchange.transfer.app import build_app
 from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals

@@ -8,7 +8,7 @@ import pytest
 from gateway.admin import Explainer
 from gateway.domain import Party
 from gateway.table import PermissionTable
-from kit.kafka import StateEvent
+from kit.states import StateEvent
 from tests.support.permissions import GRANT, OTHER_SYSTEM, PERSON, SYSTEM
 
 CALL = "019aa500-0000-7000-8000-0000000000aa"

@@ -10,7 +10,7 @@ from gateway.domain import Allowed, Call, Claims, Denied, decide
 from gateway.table import PermissionTable
 from gateway.table.indexes import GrantIndex
 from kit.ids import uuid7
-from kit.kafka import StateEvent
+from kit.states import StateEvent
 from kit.tokens import SigningKey
 from tests.support.permissions import (
     ENTRY,

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from kit.directory import KNOWN_CRITICAL, Directory
-from kit.kafka import read_state
 from kit.problems import CONTRACTS
+from kit.states import read_state
 from services.identity.app import openapi_app
 
 EXAMPLES = sorted((CONTRACTS / "events" / "examples").glob("identity.*.json"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kit.directory import Directory
-from kit.kafka import StateEvent
+from kit.states import StateEvent
 from services.exchange.sharing.clients import ENTRY, Copies
 from services.exchange.sharing.domain import EntryUnreadable, SystemUnknown
 

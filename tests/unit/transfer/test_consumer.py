@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kit.directory import Directory
-from kit.kafka import StateEvent
+from kit.states import StateEvent
 from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals
 from services.exchange.transfer.domain import Copies
 
