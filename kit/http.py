@@ -3,13 +3,15 @@
 import binascii
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Annotated, ClassVar, Final, Generic, TypeVar
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query, Request, Response
 from pydantic import BaseModel
 
 from kit.canonical import NotStrictJson, canonical, strict_loads
 from kit.errors import DomainError, Kind
+from kit.idempotency import Key, KeyRequired
 from kit.states import Position
 from kit.tokens import base64url
 
@@ -128,3 +130,18 @@ def decode_cursor(cursor: str, shape: Sequence[type]) -> list[str | int]:
     ):
         raise CursorInvalid("The cursor is not one that this list gave out.")
     return value
+
+
+async def required_key(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+) -> Key:
+    """Return the call's key; a FastAPI dependency.
+
+    Raises:
+        KeyRequired: the header is absent or empty.
+    """
+    if not idempotency_key:
+        raise KeyRequired("Send an Idempotency-Key header: a new UUID for each new effect.")
+    body = sha256(await request.body()).hexdigest()
+    return Key(request.scope["route"].path, idempotency_key, body)

@@ -8,10 +8,8 @@ come within minutes; the draft leaves the time to the server (section 2.3).
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from fastapi import Header, Request
 from sqlalchemy import Column, DateTime, Integer, Table, Text, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
@@ -57,21 +55,6 @@ class Key:
     route: str
     text: str
     fingerprint: str
-
-
-async def required_key(
-    request: Request,
-    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
-) -> Key:
-    """Return the call's key; a FastAPI dependency.
-
-    Raises:
-        KeyRequired: the header is absent or empty.
-    """
-    if not idempotency_key:
-        raise KeyRequired("Send an Idempotency-Key header: a new UUID for each new effect.")
-    body = sha256(await request.body()).hexdigest()
-    return Key(request.scope["route"].path, idempotency_key, body)
 
 
 async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:

@@ -18,6 +18,7 @@ from kit.http import (
     decode_cursor,
     encode_cursor,
     etag,
+    required_key,
 )
 from kit.ids import PLAIN_ID, UUID_PATTERN, is_uuid
 from kit.outbox import wait_published
@@ -48,7 +49,7 @@ Changer = Annotated[
         )
     ),
 ]
-Key = Annotated[idempotency.Key, Depends(idempotency.required_key)]
+Key = Annotated[idempotency.Key, Depends(required_key)]
 RequestId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the request")]
 GrantId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the grant")]
 ResourceFilter = Annotated[str | None, Query(pattern=PLAIN_ID)]
