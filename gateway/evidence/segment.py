@@ -76,19 +76,19 @@ def pack_header(header: Header) -> bytes:
     return MAGIC + _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
-def pack_commit(entries: Sequence[tuple[int, str, str, bytes, bytes]]) -> bytes:
+def pack_entry(entry: Entry) -> bytes:
+    """Return one record as it lies in the body of a commit."""
+    sequence, record_id, at, salt, record = entry
+    return _ENTRY.pack(len(record), sequence, record_id, at, len(salt)) + salt + record
+
+
+def pack_commit(entries: Sequence[bytes]) -> bytes:
     """Return one commit as a frame.
 
     Args:
-        entries: sequence, record id, `at`, salt (empty or 32 bytes) and bytes of each record.
+        entries: the records, packed.
     """
-    parts: list[bytes] = []
-    pack = _ENTRY.pack
-    for sequence, record_id, at, salt, record in entries:
-        parts.append(
-            pack(len(record), sequence, record_id.encode(), at.encode(), len(salt)) + salt + record
-        )
-    body = b"".join(parts)
+    body = b"".join(entries)
     return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 

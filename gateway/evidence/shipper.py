@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.evidence.recent import Recent
 from gateway.evidence.segment import (
+    Entry,
     NotASegment,
     after_damage,
     read_commits,
@@ -88,6 +90,7 @@ class Trail:
 
     Args:
         segments: of the slot, oldest first; may grow and shrink between two pages.
+        recent: commits of the slot that need not be read from the disk.
         resend_seconds: see `Shipper`.
     """
 
@@ -95,10 +98,12 @@ class Trail:
         self,
         segments: list[Segment],
         watermarks: Watermarks,
+        recent: Recent | None = None,
         resend_seconds: float = RESEND_SECONDS,
     ) -> None:
         self._segments = segments
         self._watermarks = watermarks
+        self._recent = recent or Recent()
         self._resend_seconds = resend_seconds
         self._number = 0
         self._offset = 0
@@ -129,22 +134,30 @@ class Trail:
         segment = self._current()
         if segment is None:
             return None
-        offset, end = self._offset, segment.end
-        data = await asyncio.to_thread(_read, segment.path, offset, end)
-        begin = read_header(data)[1] if offset == 0 else 0
-        messages, read = self._messages(segment, data, begin)
-        if read > begin:
-            behind = offset + read
-        else:
-            # All of the segment is here and yet not one whole commit: damaged on the disk.
-            log.error("damaged commit in the spool passed over", segment=segment.path.name)
-            resume = after_damage(data, begin)
-            behind = end if resume is None else offset + resume
+        page = self._recent.page(segment.number, self._offset, PAGE_BYTES)
+        behind, entries = await self._read(segment) if page is None else page
 
         def advance() -> None:
             self._number, self._offset = segment.number, behind
 
-        return segment, messages, advance
+        return segment, self._messages(segment, entries), advance
+
+    async def _read(self, segment: Segment) -> tuple[int, list[Entry]]:
+        """Return the offset behind the next commits on the disk, and what they hold."""
+        offset, end = self._offset, segment.end
+        data = await asyncio.to_thread(_read, segment.path, offset, end)
+        begin = read_header(data)[1] if offset == 0 else 0
+        entries: list[Entry] = []
+        read = begin
+        for behind, body in read_commits(data, begin):
+            read = behind
+            entries.extend(read_entries(body))
+        if read > begin:
+            return offset + read, entries
+        # All of the segment is here and yet not one whole commit: damaged on the disk.
+        log.error("damaged commit in the spool passed over", segment=segment.path.name)
+        resume = after_damage(data, begin)
+        return end if resume is None else offset + resume, entries
 
     def _current(self) -> Segment | None:
         """Return the segment with the next unsent record, moving over what is done."""
@@ -157,32 +170,29 @@ class Trail:
                 return segment
         return None
 
-    def _messages(self, segment: Segment, data: bytes, begin: int) -> tuple[list[Message], int]:
-        """Return the messages of the whole commits in `data`, and the bytes that they take."""
+    def _messages(self, segment: Segment, entries: Sequence[Entry]) -> list[Message]:
+        """Return the messages of what audit has not accepted yet."""
         accepted = self._watermarks.of(segment.instance, segment.epoch)
-        common = (
+        common = [
             ("ce_type", CALL_TOPIC.encode()),
             ("ce_source", f"/gateway/{segment.instance}".encode()),
             ("datong_instance", segment.instance.encode()),
             ("datong_epoch", segment.epoch.encode()),
-        )
+        ]
         messages: list[Message] = []
-        read = begin
-        for behind, body in read_commits(data, begin):
-            read = behind
-            for entry in read_entries(body):
-                if entry.sequence <= accepted:
-                    continue
-                headers = [
-                    ("ce_id", entry.record_id),
-                    ("ce_time", entry.at),
-                    ("datong_sequence", b"%d" % entry.sequence),
-                    *common,
-                ]
-                if entry.salt:
-                    headers.append(("datong_salt", entry.salt))
-                messages.append((entry.record, headers))
-        return messages, read
+        for sequence, record_id, at, salt, record in entries:
+            if sequence <= accepted:
+                continue
+            headers = [
+                ("ce_id", record_id),
+                ("ce_time", at),
+                ("datong_sequence", b"%d" % sequence),
+                *common,
+            ]
+            if salt:
+                headers.append(("datong_salt", salt))
+            messages.append((record, headers))
+        return messages
 
 
 class Shipper:
@@ -208,7 +218,7 @@ class Shipper:
         self._watermarks = Watermarks(options)
         self._watermarks.on_change = evidence.news.set
         self._producer = PageProducer(options, seconds=page_seconds)
-        self._own = Trail(evidence.segments, self._watermarks, resend_seconds)
+        self._own = Trail(evidence.segments, self._watermarks, evidence.recent, resend_seconds)
         self._orphans_at = 0.0
         self._orphans_seen: dict[int, tuple[Sizes, Marks]] = {}
         self._stopping = False

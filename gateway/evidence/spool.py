@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from gateway.evidence.committer import SYNC_SAMPLES, Commit, Committer, Failed, Release, Waiting
 from gateway.evidence.disk import Disk, LocalDisk
+from gateway.evidence.recent import Recent
 from gateway.evidence.record import Instants, record_bytes
+from gateway.evidence.segment import Entry, pack_entry
 from gateway.evidence.slot import Segment, Slot
 from kit.ids import uuid7
 from kit.logging import get_logger
@@ -71,6 +73,7 @@ class Evidence:
         self.slot = Slot(directory, slot)
         self.segments: list[Segment] = []
         """Of this slot, oldest first, predecessors' included; only `trim` removes."""
+        self.recent = Recent()
         self.news = asyncio.Event()
         """Set when records became durable; the shipper clears it."""
         self._limit = limit
@@ -201,11 +204,13 @@ class Evidence:
             self._soon(failed, EvidenceUnavailable(f"the record has no canonical form: {error}"))
             return
         self._next = sequence + 1
+        entry = Entry(sequence, record_id.encode(), at.encode(), salt, record)
+        packed = pack_entry(entry)
         # Counted before it lies on the disk; the commit adds what framing takes.
-        self._used += len(record)
+        self._used += len(packed)
         committer = self._committer
         assert committer is not None  # noqa: S101 - `_refused` is set until there is one
-        committer.put(Waiting(sequence, record_id, at, salt, record, release, failed))
+        committer.put(Waiting(entry, packed, release, failed))
 
     def count_refusal(self, code: str) -> None:
         """Count a refusal to a caller without a verified certificate, for the minute's summary."""
@@ -317,9 +322,11 @@ class Evidence:
         if commit.opened is not None:
             self.segments.append(commit.opened)
         segment = self.segments[-1]
-        self._used += commit.end - segment.size - sum(len(w.record) for w in commit.records)
+        self._used += commit.end - segment.size - sum(len(w.packed) for w in commit.records)
+        entries = [waiting.entry for waiting in commit.records]
+        self.recent.add(segment.number, segment.end, commit.end, entries)
         segment.end = segment.size = commit.end
-        segment.last_sequence = commit.records[-1].sequence
+        segment.last_sequence = entries[-1].sequence
         self.durable_records += len(commit.records)
         self.commits += 1
         self._syncs.append(commit.sync_seconds)
