@@ -20,7 +20,7 @@ def about_call(
     question: Call | None,
     outcome: Allowed | Denied | None,
 ) -> About:
-    """Return the fields that do not depend on the answer; None stands for absent.
+    """Return the fields that do not depend on the answer, without those that have no value.
 
     Args:
         question, outcome: None for what the edge refused before anything was decided.
@@ -35,7 +35,7 @@ def about_call(
             about["token"] = question.claims.jti
     if outcome is not None:
         _add_subjects(about, outcome)
-    return about
+    return {name: value for name, value in about.items() if value is not None}
 
 
 def call_fields(
@@ -52,7 +52,7 @@ def call_fields(
     answer_bytes: int,
     duration_us: int,
 ) -> dict[str, Any]:
-    """Return the fields of a `call` record; None stands for absent.
+    """Return the fields of a `call` record, without those that have no value.
 
     Args:
         about: is copied.
@@ -64,13 +64,16 @@ def call_fields(
     fields["record"] = record
     fields["call"] = call
     fields["decision"] = "denied" if denied else "allowed"
-    fields["reason"] = answer.reason
     fields["answer_digest"] = salted(salt, answer_digest)
     fields["answer_bytes"] = answer_bytes
-    fields["rows"] = answer.rows
-    fields["items"] = answer.items
     fields["status"] = answer.status
     fields["duration_us"] = duration_us
+    if answer.reason is not None:
+        fields["reason"] = answer.reason
+    if answer.rows is not None:
+        fields["rows"] = answer.rows
+    if answer.items is not None:
+        fields["items"] = answer.items
     if request_digest is not None:
         fields["request_digest"] = salted(salt, request_digest)
         fields["request_bytes"] = request_bytes
