@@ -5,7 +5,7 @@ Start: `Evidence.start`, then a task of `Shipper.run`. Stop: `Evidence.stop`, `S
 `Evidence.close`.
 """
 
-from gateway.evidence.record import leaf_hash, record_bytes, salted
+from gateway.evidence.record import Salts, leaf_hash, record_bytes, salted
 from gateway.evidence.shipper import Shipper
 from gateway.evidence.slot import SlotHeld
 from gateway.evidence.spool import Evidence, EvidenceUnavailable, SpoolFull
@@ -13,6 +13,7 @@ from gateway.evidence.spool import Evidence, EvidenceUnavailable, SpoolFull
 __all__ = [
     "Evidence",
     "EvidenceUnavailable",
+    "Salts",
     "Shipper",
     "SlotHeld",
     "SpoolFull",

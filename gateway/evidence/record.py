@@ -1,5 +1,6 @@
 """The bytes of a record and of what is derived from it (`contracts/evidence.md`)."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -8,6 +9,8 @@ from typing import Any, Final
 import orjson
 
 _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_SALT_BYTES: Final = 32
+_SALTS: Final = 256
 
 
 def record_bytes(fields: Mapping[str, Any]) -> bytes:
@@ -35,6 +38,29 @@ def salted(salt: bytes, digest: bytes) -> str:
         digest: SHA-256 of the body, 32 bytes.
     """
     return sha256(salt + digest).hexdigest()
+
+
+class Salts:
+    """Random salts from the system, many at a time.
+
+    A system call for each would let other threads have the interpreter in the middle of every
+    call. For the event loop only; a process that forks must not share one.
+    """
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        """Return 32 random bytes that nobody else gets."""
+        at = self._at
+        if at == len(self._pool):
+            self._pool = os.urandom(_SALT_BYTES * _SALTS)
+            at = 0
+        self._at = behind = at + _SALT_BYTES
+        return self._pool[at:behind]
 
 
 def leaf_hash(record: bytes) -> bytes:

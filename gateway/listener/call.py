@@ -12,7 +12,7 @@ from gateway.listener.large import Filed, Streamed
 from gateway.listener.path import LocalCall
 from gateway.listener.repeats import Repeat
 from gateway.listener.tokens import Checked
-from gateway.upstream import Headers, UpstreamConnection
+from gateway.upstream import Headers, Pool, UpstreamConnection
 from kit.ids import uuid7
 from kit.logging import get_logger
 
@@ -209,8 +209,7 @@ class CallInHand(Clearing):
         )
         outcome = self._outcome = decide(path.table, question, instant)
         if repeat is not None and isinstance(outcome, Allowed):
-            repeat.question, repeat.allowed, repeat.checked = question, outcome, checked
-            repeat.about = {}
+            repeat.decided(question, outcome, checked)
         return outcome
 
     def _is_stale(self, outcome: Allowed | Denied, now: float) -> bool:
@@ -230,27 +229,17 @@ class CallInHand(Clearing):
 
     def _forward(self, head: Head, allowed: Allowed) -> None:
         """Write the call as the part gets it, and ask for a connection."""
-        connection, route = self.connection, head.route
+        route = head.route
         pool = self.path.pools[route.part]
         self.record_id = uuid7()
+        before, behind = self._frame(head, allowed, pool)
         lines = [
-            route.method,
-            b" ",
-            head.target,
-            b" HTTP/1.1",
-            pool.host_line,
-            *head.forwarded,
-            b"\r\nDatong-Call: ",
+            before,
             self.call_id.encode(),
             b"\r\nDatong-Internal-Record: ",
             self.record_id.encode(),
-            connection.certificate_line,
+            behind,
         ]
-        if allowed.grant is not None:
-            lines += (b"\r\nDatong-Internal-Grant: ", allowed.grant.reference.encode())
-        elif allowed.entry is not None:
-            reference = f"{allowed.entry.id}@{allowed.entry.version}"
-            lines += (b"\r\nDatong-Internal-Entry: ", reference.encode())
         if self._hash is None:
             body = b"".join(self.pieces)
             self.pieces.clear()
@@ -267,6 +256,23 @@ class CallInHand(Clearing):
         self._hold_body(True)
         if not pool.ask(self):
             self.refuse("overloaded", f"Too many calls wait for {route.part}.")
+
+    def _frame(self, head: Head, allowed: Allowed, pool: Pool) -> tuple[bytes, bytes]:
+        """Return the lines for the part around those of the call id and the record id."""
+        repeat, route = self._repeat, head.route
+        if repeat is not None and allowed is repeat.allowed and repeat.frame is not None:
+            return repeat.frame
+        line = b"%b %b HTTP/1.1" % (route.method, head.target)
+        before = b"".join((line, pool.host_line, *head.forwarded, b"\r\nDatong-Call: "))
+        behind = self.connection.certificate_line
+        if allowed.grant is not None:
+            behind += b"\r\nDatong-Internal-Grant: " + allowed.grant.reference.encode()
+        elif allowed.entry is not None:
+            reference = f"{allowed.entry.id}@{allowed.entry.version}"
+            behind += b"\r\nDatong-Internal-Entry: " + reference.encode()
+        if repeat is not None and allowed is repeat.allowed:
+            repeat.frame = before, behind
+        return before, behind
 
     @property
     def still_asks(self) -> bool:

@@ -1,7 +1,6 @@
 """From an answer to its release: compare, decide again, record, and only then send."""
 
 import asyncio
-import os
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -254,7 +253,7 @@ class Clearing:
             return
         if not self.record_id:
             self.record_id = uuid7()
-        salt = os.urandom(32)
+        salt = path.salts.take()
         self._names = [
             b"\r\nDatong-Evidence: ",
             self.record_id.encode(),

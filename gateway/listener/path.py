@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from gateway.domain import Party, Permissions
 from gateway.edge import Router
+from gateway.evidence import Salts
 from gateway.listener.tls import ClientFacingTls
 from gateway.listener.tokens import VerifiedTokens
 from gateway.settings import GatewaySettings
@@ -153,6 +154,7 @@ class DataPath:
         self.local = local
         self.deadlines = deadlines
         self.counts = Counts()
+        self.salts = Salts()
         self.connections: set[Connection] = set()
         self.in_hand = 0
         self.limit = settings.calls

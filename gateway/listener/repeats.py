@@ -43,9 +43,10 @@ class Repeat:
         question, allowed, checked: of the last decision that allowed; `decide` is asked again
             when anything has changed since.
         about: what the record says of all these calls.
+        frame: what the part gets of all these calls; see `CallInHand`.
     """
 
-    __slots__ = ("_limit", "_parts", "about", "allowed", "checked", "head", "question")
+    __slots__ = ("_limit", "_parts", "about", "allowed", "checked", "frame", "head", "question")
 
     def __init__(self, head: Head, parts: list[Part]) -> None:
         self.head = head
@@ -55,6 +56,13 @@ class Repeat:
         self.allowed: Allowed | None = None
         self.checked: Checked = MISSING
         self.about: About = {}
+        self.frame: tuple[bytes, bytes] | None = None
+
+    def decided(self, question: Call, allowed: Allowed, checked: Checked) -> None:
+        """Remember a decision, and forget what was made of the one before."""
+        self.question, self.allowed, self.checked = question, allowed, checked
+        self.about = {}
+        self.frame = None
 
     def fits(self, data: bytes) -> Fitting | None:
         """Return what differs when `data` is exactly one call with this head, or None."""

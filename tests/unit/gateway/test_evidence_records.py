@@ -12,7 +12,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.evidence import leaf_hash, record_bytes, salted
+from gateway.evidence import Salts, leaf_hash, record_bytes, salted
 from gateway.evidence.record import Instants
 
 CONTRACTS = Path(__file__).resolve().parents[3] / "contracts"
@@ -82,3 +82,10 @@ def test_at_follows_the_clock_over_the_second_and_back() -> None:
     assert instants.text(second + 999_999_999).endswith("20.999999Z")
     assert instants.text(second + 10**9).endswith("21.000000Z")
     assert instants.text(second).endswith("20.000000Z")
+
+
+def test_salts_are_32_bytes_and_none_comes_twice() -> None:
+    salts = Salts()
+    taken = {salts.take() for _ in range(1000)}
+    assert len(taken) == 1000
+    assert {len(salt) for salt in taken} == {32}
