@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import timeit
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,23 +33,8 @@ def machine() -> dict[str, Any]:
         "memory_mib": pages * size >> 20,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "python_step_ns": round(_step_ns(), 1),
+        "python_build": f"{platform.python_compiler()}, {platform.python_build()[1]}",
     }
-
-
-def _step_ns() -> float:
-    """Return nanoseconds of one step of plain Python.
-
-    An interpreter built without optimisation (PGO, LTO) takes half as long again as that of a
-    distribution, which shows in every figure of ours and in none of the rivals'.
-    """
-    counted: dict[int, int] = {}
-
-    def step() -> None:
-        for number in range(100):
-            counted[number] = counted.get(number, 0) + 1
-
-    return min(timeit.repeat(step, number=2000, repeat=5)) / 200_000 * 1e9
 
 
 def write(target: Path, results: list[Result], **more: Any) -> None:
