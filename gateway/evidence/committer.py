@@ -28,10 +28,9 @@ PACE_OF_RECORD: Final = 0.00025
 
 
 class Waiting(NamedTuple):
-    """A record that is not durable yet, the bytes that it takes, and whom to tell."""
+    """A record that is not durable yet, and whom to tell."""
 
     entry: Entry
-    packed: bytes
     release: Release
     failed: Failed
 
@@ -123,15 +122,8 @@ class Committer:
         self._thread.join()
 
     def _run(self) -> None:
-        due = 0.0
         while True:
             self._gate.acquire()
-            # A fast disk would sync every record for itself, at 100 µs each with the changes
-            # between threads: the more records come, the longer they are let gather. A record
-            # that comes alone never waits.
-            early = due - time.perf_counter()
-            if early > 0 and not self._stopping:
-                time.sleep(early)
             batch = self.take()
             pace = min(MAX_PACE, max(PACE, PACE_OF_RECORD * len(batch)))
             due = time.perf_counter() + pace
@@ -144,12 +136,18 @@ class Committer:
                 self._on_durable(commit)
             if self._stopping and not self._pending:
                 break
+            # A fast disk would sync every record for itself, at 100 µs each with the changes
+            # between threads: the more records come, the longer they are let gather. A record
+            # that comes alone never waits.
+            early = due - time.perf_counter()
+            if early > 0 and not self._stopping:
+                time.sleep(early)
         if self._file is not None:
             self._file.close()
 
     def _commit(self, batch: list[Waiting]) -> Commit:
         """Write and sync `batch`; the first commit of a segment also makes its name durable."""
-        data = pack_commit([waiting.packed for waiting in batch])
+        data = pack_commit([waiting.entry for waiting in batch])
         opened = None
         file = self._file
         if file is None or self._end >= self._segment_bytes:

@@ -76,19 +76,13 @@ def pack_header(header: Header) -> bytes:
     return MAGIC + _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
-def pack_entry(entry: Entry) -> bytes:
-    """Return one record as it lies in the body of a commit."""
-    sequence, record_id, at, salt, record = entry
-    return _ENTRY.pack(len(record), sequence, record_id, at, len(salt)) + salt + record
-
-
-def pack_commit(entries: Sequence[bytes]) -> bytes:
-    """Return one commit as a frame.
-
-    Args:
-        entries: the records, packed.
-    """
-    body = b"".join(entries)
+def pack_commit(entries: Sequence[Entry]) -> bytes:
+    """Return one commit as a frame."""
+    parts: list[bytes] = []
+    pack = _ENTRY.pack
+    for sequence, record_id, at, salt, record in entries:
+        parts += (pack(len(record), sequence, record_id, at, len(salt)), salt, record)
+    body = b"".join(parts)
     return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 

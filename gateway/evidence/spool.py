@@ -13,7 +13,7 @@ from gateway.evidence.committer import SYNC_SAMPLES, Commit, Committer, Failed, 
 from gateway.evidence.disk import Disk, LocalDisk
 from gateway.evidence.recent import Recent
 from gateway.evidence.record import Instants, record_bytes
-from gateway.evidence.segment import Entry, pack_entry
+from gateway.evidence.segment import Entry
 from gateway.evidence.slot import Segment, Slot
 from kit.ids import uuid7
 from kit.logging import get_logger
@@ -178,8 +178,8 @@ class Evidence:
 
         Args:
             fields: members of the record without `instance`, `epoch`, `sequence` and `at`, which
-                are set here; `type` is `call` and `record` a new id unless given. Members that
-                are None are left out. The mapping is changed.
+                are set here; `type` is `call` and `record` a new id unless given. What is unknown
+                is not there: no member is None. The mapping is changed.
             salt: the 32 random bytes with which the digests of this record were made; empty when
                 it has none.
             failed: takes `SpoolFull` or `EvidenceUnavailable` when the record is not durable and
@@ -205,12 +205,11 @@ class Evidence:
             return
         self._next = sequence + 1
         entry = Entry(sequence, record_id.encode(), at.encode(), salt, record)
-        packed = pack_entry(entry)
         # Counted before it lies on the disk; the commit adds what framing takes.
-        self._used += len(packed)
+        self._used += len(record)
         committer = self._committer
         assert committer is not None  # noqa: S101 - `_refused` is set until there is one
-        committer.put(Waiting(entry, packed, release, failed))
+        committer.put(Waiting(entry, release, failed))
 
     def count_refusal(self, code: str) -> None:
         """Count a refusal to a caller without a verified certificate, for the minute's summary."""
@@ -322,8 +321,8 @@ class Evidence:
         if commit.opened is not None:
             self.segments.append(commit.opened)
         segment = self.segments[-1]
-        self._used += commit.end - segment.size - sum(len(w.packed) for w in commit.records)
         entries = [waiting.entry for waiting in commit.records]
+        self._used += commit.end - segment.size - sum(len(e.record) for e in entries)
         self.recent.add(segment.number, segment.end, commit.end, entries)
         segment.end = segment.size = commit.end
         segment.last_sequence = entries[-1].sequence

@@ -10,6 +10,7 @@ from gateway.listener.answer import BUFFERED_ANSWER, Answer, read_answer
 from gateway.listener.clearing import NO_EVIDENCE, STALE, Clearing, State
 from gateway.listener.large import Filed, Streamed
 from gateway.listener.path import LocalCall
+from gateway.listener.pattern import learn_answer
 from gateway.listener.repeats import Repeat
 from gateway.listener.tokens import Checked
 from gateway.upstream import Headers, Pool, UpstreamConnection
@@ -32,6 +33,8 @@ _ABOUT_CALLER: Final = frozenset(
 )
 """Refusals that a table which is not fresh may still tell; all others might be out of date."""
 
+_PATTERNS: Final = 3
+"""Patterns that are learned for one repeated head at most: some answers are never alike."""
 _NO_TOKEN: Final = Checked(None)
 _AFTER_LINE: Final = b"\r\nDatong-After: "
 
@@ -121,6 +124,14 @@ class CallInHand(Clearing):
             self._upstream.send_more(_framed(head, piece), last=False)
         else:
             self.pieces.append(piece)
+
+    def take_all(self, body: bytes) -> None:
+        """Take the whole body, within the limit of its route, of a call that has not begun."""
+        self.complete = True
+        if body:
+            self.received = len(body)
+            self.pieces.append(body)
+            self._request_digest = sha256(body).digest()
 
     def end_body(self) -> None:
         """Take the end of the request."""
@@ -310,6 +321,23 @@ class CallInHand(Clearing):
     def body_may_go_on(self, may: bool) -> None:
         """Read less from the caller while the part reads slowly."""
         self.connection.hold_body(not may)
+
+    def take_whole(self, data: bytes) -> bool:
+        """Take an answer that came whole and is like the last one to this call; tell whether."""
+        pattern = None if self._repeat is None else self._repeat.pattern
+        taken = None if pattern is None else pattern.read(data)
+        if taken is None:
+            return False
+        self._answer, body = taken
+        self._answer_pieces.append(body)
+        return True
+
+    def learn_whole(self, data: bytes) -> None:
+        """Learn how the part answers a call that repeats; learning costs a hundred readings."""
+        repeat, answer = self._repeat, self._answer
+        if repeat is not None and answer is not None and repeat.unlike < _PATTERNS:
+            repeat.unlike += 1
+            repeat.pattern = learn_answer(data, answer)
 
     def answer_started(self, status: int, headers: Headers) -> None:
         """Take the head of the part's answer."""

@@ -309,12 +309,9 @@ class Clearing:
         if not self.record_id:
             return
         self.path.counts.withheld += 1
-        fields = {
-            "type": "withheld",
-            "of": self.record_id,
-            "call": self.call_id,
-            "reason": reason,
-        }
+        fields = {"type": "withheld", "of": self.record_id, "call": self.call_id}
+        if reason is not None:
+            fields["reason"] = reason
         self.path.evidence.append(fields, b"", _nothing, _nothing_of)
 
     # ---- release ----

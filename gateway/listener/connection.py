@@ -219,10 +219,9 @@ class ClientConnection(Hearing, asyncio.Protocol):
         fitting = repeat.fits(data)
         if fitting is None:
             return False
-        call = CallInHand(self, repeat.head, None, fitting.call, repeat)
-        if fitting.body:
-            call.take_body(fitting.body)
-        call.end_body()
+        call_id, body = fitting
+        call = CallInHand(self, repeat.head, None, call_id, repeat)
+        call.take_all(body)
         self._begin(call)
         return True
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from gateway.domain import Allowed, Call
 from gateway.edge import Head
+from gateway.listener.pattern import AnswerPattern
 from gateway.listener.record import About
 from gateway.listener.tokens import MISSING, Checked
 from kit.ids import is_uuid
@@ -28,13 +29,6 @@ class Part(NamedTuple):
     then: str
 
 
-class Fitting(NamedTuple):
-    """What differs in a call that repeats a head."""
-
-    call: str | None
-    body: bytes
-
-
 class Repeat:
     """A head, and what was made of it.
 
@@ -44,9 +38,22 @@ class Repeat:
             when anything has changed since.
         about: what the record says of all these calls.
         frame: what the part gets of all these calls; see `CallInHand`.
+        pattern: of whole answers to these calls.
+        unlike: whole answers that did not fit and led to another pattern.
     """
 
-    __slots__ = ("_limit", "_parts", "about", "allowed", "checked", "frame", "head", "question")
+    __slots__ = (
+        "_limit",
+        "_parts",
+        "about",
+        "allowed",
+        "checked",
+        "frame",
+        "head",
+        "pattern",
+        "question",
+        "unlike",
+    )
 
     def __init__(self, head: Head, parts: list[Part]) -> None:
         self.head = head
@@ -57,6 +64,8 @@ class Repeat:
         self.checked: Checked = MISSING
         self.about: About = {}
         self.frame: tuple[bytes, bytes] | None = None
+        self.pattern: AnswerPattern | None = None
+        self.unlike = 0
 
     def decided(self, question: Call, allowed: Allowed, checked: Checked) -> None:
         """Remember a decision, and forget what was made of the one before."""
@@ -64,8 +73,8 @@ class Repeat:
         self.about = {}
         self.frame = None
 
-    def fits(self, data: bytes) -> Fitting | None:
-        """Return what differs when `data` is exactly one call with this head, or None."""
+    def fits(self, data: bytes) -> tuple[str | None, bytes] | None:
+        """Return call id and body when `data` is exactly one call with this head, or None."""
         at = length = 0
         call = None
         for same, then in self._parts:
@@ -84,7 +93,7 @@ class Repeat:
                 length, at = int(digits[0]), digits.end()
         if length > self._limit or len(data) - at != length:
             return None
-        return Fitting(call, data[at:])
+        return call, data[at:]
 
 
 def learn(head: Head, data: bytes) -> Repeat | None:

@@ -21,6 +21,17 @@ Headers = list[tuple[bytes, bytes]]
 class Taker(Protocol):
     """Whoever sent a call and takes its answer. Called on the loop, in this order."""
 
+    def take_whole(self, data: bytes) -> bool:
+        """Take a whole answer, head and body, unparsed, if it is known to be one; tell whether.
+
+        `answer_ended` follows then. The connection lives on after it.
+        """
+        ...
+
+    def learn_whole(self, data: bytes) -> None:
+        """Learn what a whole answer looked like, before `answer_ended`."""
+        ...
+
     def answer_started(self, status: int, headers: Headers) -> None:
         """Take the head of the final answer."""
         ...
@@ -92,6 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_taker",
         "_touched",
         "_transport",
+        "_whole",
         "closing",
         "deadline",
         "known",
@@ -114,6 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._finished = False
         self._excess = False
         self._keeps_alive = False
+        self._whole = b""
         self.used = False
         self.known = False
         self.closing = False
@@ -178,7 +191,17 @@ class UpstreamConnection(asyncio.Protocol):
         if self._taker is None:
             self._close()  # Nobody asked: what comes now could be taken for another's answer.
             return
+        self._whole = b"" if self._touched or self._body_pending else data
+        if self._whole and self._taker.take_whole(data):
+            self._whole = b""
+            self._keeps_alive = True
+            self._finish()
+            return
         self._touched = True
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse some bytes of an answer."""
         if not self._started:
             self._head_bytes += len(data)
         try:
@@ -267,6 +290,8 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self.used = True
             self._owner.freed(self)
+            if self._whole:
+                taker.learn_whole(self._whole)
         taker.answer_ended()
 
     # ---- deadlines ----

@@ -286,7 +286,8 @@ class WatchedEvidence(Evidence):
     @override
     def append(self, fields: dict[str, Any], *rest: Any) -> None:
         super().append(fields, *rest)
-        self.records.append({k: v for k, v in fields.items() if v is not None})
+        assert None not in fields.values()
+        self.records.append(dict(fields))
 
     @override
     def count_refusal(self, code: str) -> None:

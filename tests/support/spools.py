@@ -19,7 +19,6 @@ FIELDS: dict[str, Any] = {
     "caller": "system/019aa500-0000-7000-8000-000000000005",
     "resource": "xzqh-divisions",
     "purpose": "public-health",
-    "case": None,
     "items": ["code", "name"],
     "decision": "allowed",
     "status": 200,

@@ -49,15 +49,8 @@ def test_our_bytes_are_those_of_an_independent_implementation(record: dict[str, 
     assert record_bytes(record) == rfc8785.dumps(record)
 
 
-@given(st.dictionaries(names, st.one_of(st.none(), values), max_size=12))
-def test_members_without_a_value_are_left_out(record: dict[str, Any]) -> None:
-    present = {name: value for name, value in record.items() if value is not None}
-
-    assert record_bytes(record) == rfc8785.dumps(present)
-
-
 def test_text_that_looks_like_null_stays() -> None:
-    assert record_bytes({"case": 'a":null', "b": None}) == b'{"case":"a\\":null"}'
+    assert record_bytes({"case": 'a":null'}) == b'{"case":"a\\":null"}'
 
 
 @pytest.mark.parametrize("value", [2**53, "\ud800", {1, 2}, b"bytes"])
