@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from kit.canonical import canonical
-from services.exchange.transfer import actions
+from services.exchange.transfer.actions import loading as actions
 from services.exchange.transfer.domain import MAX_ERRORS, Query
 from services.exchange.transfer.store import RowReader
 from tests.integration.transfer.conftest import AREA_ITEMS, OWNER, RESOURCE, Town, item

@@ -1,0 +1,1 @@
+"""What transfer does. Each action fills a transaction that the edge opened."""
