@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from kit.canonical import canonical
 from services.exchange.transfer.actions import loading as actions
+from services.exchange.transfer.actions import queries
 from services.exchange.transfer.domain import MAX_ERRORS, Query
 from services.exchange.transfer.store import RowReader
 from tests.integration.transfer.conftest import AREA_ITEMS, OWNER, RESOURCE, Town, item
@@ -359,11 +360,11 @@ async def test_another_process_notices_that_the_rows_were_replaced(town: Town) -
     entry, grant = town.arrivals.copies.entries[town.entry], town.arrivals.copies.grants[town.grant]
     asked = Query(by_key=False, match={"level": 1}, items=("code",))
     await town.load(ROWS)
-    first = await actions.answer(other, entry, grant, asked)
+    first = await queries.answer(other, entry, grant, asked)
 
     await town.load([{"code": "9", "name": "x", "level": 1}])
 
     assert first.body == b'{"rows":[{"code":"330000"}],"next":null}'
-    second = await actions.answer(other, entry, grant, asked)
+    second = await queries.answer(other, entry, grant, asked)
     assert second.body == b'{"rows":[{"code":"9"}],"next":null}'
     await other.close()

@@ -63,9 +63,7 @@ async def load_rows(
             ]
         )
     loaded = Loaded(upload.digest.count, upload.digest.hexdigest(), entry.version)
-    await store.replace_rows(
-        tx, entry, table, rows=loaded.rows, digest=loaded.digest, actor=actor, at=at
-    )
+    await store.replace_rows(tx, entry, table, rows=loaded.rows, digest=loaded.digest, at=at)
     fact = events.rows_loaded(
         resource=entry.resource,
         entry=entry.id,

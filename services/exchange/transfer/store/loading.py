@@ -97,7 +97,7 @@ async def repeated_keys(tx: Tx, table: str, layout: Layout) -> list[tuple[int, i
 
 
 async def replace_rows(
-    tx: Tx, entry: Entry, table: str, *, rows: int, digest: str, actor: str, at: datetime
+    tx: Tx, entry: Entry, table: str, *, rows: int, digest: str, at: datetime
 ) -> None:
     """Let `table` hold the rows of the dataset; the table before it is dropped at commit.
 
@@ -122,8 +122,8 @@ async def replace_rows(
             items=to_json(entry.layout),
             rows=rows,
             digest=digest,
-            loaded_by=actor,
-            loaded_at=at,
+            version=1,
+            updated_at=at,
         )
     )
     await tx.flush()
