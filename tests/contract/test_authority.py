@@ -114,5 +114,4 @@ def test_a_part_names_the_topics_that_it_may_read_or_write_and_no_others(part: s
 
 def test_no_person_can_hold_a_role_that_no_route_knows() -> None:
     used = {role for row in ROUTES.values() for role in row.get("roles", [])}
-    # Technical officers get no route of their own in this release; they read and receive notices.
-    assert set(ROLES) - used <= {"technical_officer"}
+    assert set(ROLES) == used
