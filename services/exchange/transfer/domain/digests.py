@@ -36,7 +36,7 @@ class TableDigest:
 
     def __init__(self, count: int = 0, total: int = 0) -> None:
         self.count = count
-        self._sum = total % MODULUS
+        self.total = total % MODULUS
 
     @classmethod
     def from_hex(cls, count: int, text: str) -> Self:
@@ -50,24 +50,24 @@ class TableDigest:
             items: that take part; the column of an item is named `prefix` and its name.
         """
         self.count += table.num_rows
-        self._sum = (self._sum + _sum_of(table, items, prefix)) % MODULUS
+        self.total = (self.total + _sum_of(table, items, prefix)) % MODULUS
 
     def subtract(self, table: Any, items: Sequence[Item], prefix: str = "") -> None:
         """Take every row of `table` out again."""
         self.count -= table.num_rows
-        self._sum = (self._sum - _sum_of(table, items, prefix)) % MODULUS
+        self.total = (self.total - _sum_of(table, items, prefix)) % MODULUS
 
     def plus(self, other: "TableDigest") -> "TableDigest":
         """Return the digest of the rows of both."""
-        return TableDigest(self.count + other.count, self._sum + other._sum)
+        return TableDigest(self.count + other.count, self.total + other.total)
 
     def minus(self, other: "TableDigest") -> "TableDigest":
         """Return the digest of these rows without those of `other`."""
-        return TableDigest(self.count - other.count, self._sum - other._sum)
+        return TableDigest(self.count - other.count, self.total - other.total)
 
     def hexdigest(self) -> str:
         """Return the digest as 64 lower-case hexadecimal digits."""
-        return f"{self._sum:064x}"
+        return f"{self.total:064x}"
 
 
 def canonical_rows(table: Any, items: Sequence[Item]) -> Any:

@@ -123,9 +123,7 @@ class CopyReader:
     def _read(self, whole: bytes) -> list[Any]:
         table = csv.read_csv(
             pa.py_buffer(whole),
-            csv.ReadOptions(
-                column_names=self._names, use_threads=False, block_size=len(whole) + 1
-            ),
+            csv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(whole) + 1),
             self._parse,
             self._convert,
         )
