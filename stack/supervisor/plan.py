@@ -133,6 +133,8 @@ def _own_settings(places: Places, part: str) -> dict[str, str]:
     own = {"DATONG_POSTGRES_URL_FILE": str(places.url_file(part))}
     if part == "identity":
         own["DATONG_AUTHORITY_DIRECTORY"] = str(directory / "authority")
+    if part == "transfer":
+        own["DATONG_OBJECT_DIRECTORY"] = str(directory / "transfer-objects")
     if part == "audit":
         own |= {
             "DATONG_OBJECT_DIRECTORY": str(directory / "objects"),

@@ -74,6 +74,7 @@ class Stack:
         self._first_codes = first_codes
         self._addresses: dict[str, str] = {}
         self._places: Places | None = None
+        self.administrator_url = ""  # of a role that may create databases; holds a password
         self._held = contextlib.ExitStack()
         self._holding = False
         self._watching: asyncio.Task[None] | None = None
@@ -173,6 +174,7 @@ class Stack:
         certificates = issue(self.directory / "tls", self._programs.parts, SystemClock().now())
         servers = await self._start_servers()
         self._places = Places(self.directory, certificates, servers.bootstrap)
+        self.administrator_url = servers.administrator_url
         self._tell("creating databases and topics")
         (self.directory / "secrets").mkdir(mode=0o700, exist_ok=True)
         if not self._places.log_key_file.exists():  # kept: another key would fork the log

@@ -84,44 +84,45 @@ def _watched(name: str, server: Postgres | Kafka) -> Watched:
 
 
 async def create_databases(administrator_url: str, places: Places, parts: Sequence[str]) -> None:
-    """Give each part a role that owns one database, and write its URL file.
+    """Give each part a role that owns one database, and write its URL file; safe to repeat."""
+    for part in parts:
+        await create_database(administrator_url, f"datong_{part}", places.url_file(part))
+
+
+async def create_database(administrator_url: str, name: str, url_file: Path) -> None:
+    """Create a role and a database of its own, both called `name`, and write its URL (0600).
 
     Safe to repeat: a role keeps the password in its URL file, or gets a new one.
 
     Args:
-        administrator_url: a role that may create roles and databases.
+        administrator_url: of a role that may create roles and databases.
+        name: holds nothing that SQL would need quoted.
+        url_file: in an existing folder.
     """
+    password = _known_password(url_file) or secrets.token_urlsafe(24)
     connection = await asyncpg.connect(administrator_url)
     try:
-        for part in parts:
-            await _create_database(connection, administrator_url, places, part)
+        # Utility statements take no parameters; name and password hold nothing that needs quoting.
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+            await connection.execute(f'CREATE ROLE "{name}" LOGIN')
+        await connection.execute(f"ALTER ROLE \"{name}\" PASSWORD '{password}'")
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            # An administrator who is no superuser may give away only to roles that it belongs to.
+            await connection.execute(f'GRANT "{name}" TO CURRENT_USER')
+            await connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}"')
+        await connection.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
     finally:
         await connection.close()
-
-
-async def _create_database(
-    connection: asyncpg.Connection, administrator_url: str, places: Places, part: str
-) -> None:
-    name = f"datong_{part}"
-    password = _known_password(places, part) or secrets.token_urlsafe(24)
-    # Utility statements take no parameters; name and password hold nothing that needs quoting.
-    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
-        await connection.execute(f'CREATE ROLE "{name}" LOGIN')
-    await connection.execute(f"ALTER ROLE \"{name}\" PASSWORD '{password}'")
-    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-        # An administrator who is no superuser may give away only to roles that it belongs to.
-        await connection.execute(f'GRANT "{name}" TO CURRENT_USER')
-        await connection.execute(f'CREATE DATABASE "{name}" OWNER "{name}"')
-    await connection.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
     server = urlsplit(administrator_url)
     host = server.netloc.rpartition("@")[2]
     url = urlunsplit(("postgresql", f"{name}:{password}@{host}", f"/{name}", server.query, ""))
-    write_secret(places.url_file(part), url)
+    write_secret(url_file, url)
 
 
-def _known_password(places: Places, part: str) -> str | None:
-    file = places.url_file(part)
-    return urlsplit(file.read_text(encoding="utf-8").strip()).password if file.exists() else None
+def _known_password(url_file: Path) -> str | None:
+    if not url_file.exists():
+        return None
+    return urlsplit(url_file.read_text(encoding="utf-8").strip()).password
 
 
 async def create_topics(bootstrap: str) -> None:

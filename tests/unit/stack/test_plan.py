@@ -110,3 +110,13 @@ def test_a_url_file_is_read_without_its_line_end(tmp_path: Path) -> None:
     file.write_text("postgresql://a:b@127.0.0.1/c\n")
 
     assert StackSettings(postgres_url_file=file).administrator_url == "postgresql://a:b@127.0.0.1/c"
+
+
+def test_segments_lie_in_a_folder_of_their_own(places: Places) -> None:
+    folders = {
+        each.environment["DATONG_OBJECT_DIRECTORY"]
+        for each in planned(places).values()
+        if each.part == "transfer"
+    }
+
+    assert folders == {str(places.directory / "transfer-objects")}
