@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from kit.events import Fact, State
-from services.catalog.domain import Actor, Entry, Version
+from services.catalog.domain import Actor, Entry, Item, Version
 
 ENTRY: Final = "catalog.entry.v1"
 CHANGE: Final = "catalog.change.v1"
@@ -38,7 +38,7 @@ def state(entry: Entry) -> State | None:
         "legal_basis": None if content.legal_basis is None else asdict(content.legal_basis),
         "state": version.state.value,
         "resource": entry.resource,
-        "items": [asdict(item) for item in content.items],
+        "items": [_item(item) for item in content.items],
         "modes": [mode.value for mode in content.modes],
         "update_frequency": content.update_frequency.value,
         "critical": ["share_class", "state", "items"],
@@ -67,3 +67,8 @@ def fact(kind: str, entry: Entry, version: Version, actor: Actor) -> Fact:
     if kind in (REJECTED, WITHDRAWN):
         data["reason_text"] = version.reason
     return Fact(CHANGE, kind, subject(entry), data, actor.subject, actor.call)
+
+
+def _item(item: Item) -> dict[str, Any]:
+    """Return an item with the rules that it has; the others are absent."""
+    return {name: value for name, value in asdict(item).items() if value is not None}

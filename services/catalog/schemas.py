@@ -1,5 +1,6 @@
 """Wire shapes of the catalogue. Bodies are strict: no coercion, no unknown members."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
@@ -8,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from kit.clock import rfc3339
 from kit.ids import PLAIN_ID
 from services.catalog.domain import (
+    MAX_CODE,
+    MAX_CODES,
     MAX_ITEMS,
+    MAX_PATTERN,
+    MAX_TEXT,
     BasisKind,
     Content,
     DataFormat,
@@ -32,6 +37,10 @@ PARAGRAPHS = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 
 Short = Annotated[str, Field(min_length=1, max_length=200, pattern=LINE)]
 Long = Annotated[str, Field(min_length=1, max_length=2000, pattern=PARAGRAPHS)]
+Code = Annotated[str, Field(max_length=MAX_CODE, pattern=LINE)]
+Bound = Annotated[str, Field(min_length=1, max_length=40, pattern=LINE)]
+"""A canonical value; the longest is a decimal number of 38 digits with sign and point."""
+
 Resource = Annotated[
     str, Field(pattern=PLAIN_ID, description="Id of the resource, chosen by the owner, unique")
 ]
@@ -47,7 +56,7 @@ class _Body(BaseModel):
 
 
 class ItemShape(_Body):
-    """One field of a resource."""
+    """One field of a resource, and the rules that its values keep; null is no rule."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
     title: Short
@@ -55,6 +64,46 @@ class ItemShape(_Body):
     required: Annotated[bool, Field(strict=True, description="Every row has a value")] = False
     key: Annotated[bool, Field(strict=True, description="Part of the key of a row")] = False
     filterable: Annotated[bool, Field(strict=True, description="Queries may filter by it")] = False
+    max_length: Annotated[
+        int | None,
+        Field(strict=True, ge=1, le=MAX_TEXT, description="Of a text, in characters"),
+    ] = None
+    pattern: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_PATTERN,
+            pattern=LINE,
+            description="The whole text matches it; RE2 syntax, as far as Python's re takes it "
+            "too and means the same",
+        ),
+    ] = None
+    codes: Annotated[
+        list[Code] | None,
+        Field(min_length=1, max_length=MAX_CODES, description="The texts that are allowed"),
+    ] = None
+    minimum: Annotated[
+        Bound | None,
+        Field(
+            description="Least value of an integer, decimal, date or datetime, in canonical form"
+        ),
+    ] = None
+    maximum: Annotated[
+        Bound | None, Field(description="Greatest value, inclusive like the minimum")
+    ] = None
+
+    def to_item(self) -> Item:
+        """Return the item."""
+        members = self.model_dump(mode="python")
+        codes = members.pop("codes")
+        return Item(**members, codes=None if codes is None else tuple(codes))
+
+    @classmethod
+    def of(cls, item: Item) -> "ItemShape":
+        """Return the shape of `item`."""
+        members = asdict(item)
+        codes = members.pop("codes")
+        return cls(**members, codes=None if codes is None else list(codes))
 
 
 class LegalBasisShape(_Body):
@@ -91,9 +140,7 @@ class EntryContent(_Body):
         return Content(
             name=self.name,
             summary=self.summary,
-            items=tuple(
-                Item(i.name, i.title, i.type, i.required, i.key, i.filterable) for i in self.items
-            ),
+            items=tuple(item.to_item() for item in self.items),
             data_format=self.data_format,
             update_frequency=self.update_frequency,
             share_class=self.share_class,
@@ -142,17 +189,7 @@ class EntryVersion(EntryContent):
             resource=entry.resource,
             name=content.name,
             summary=content.summary,
-            items=[
-                ItemShape(
-                    name=i.name,
-                    title=i.title,
-                    type=i.type,
-                    required=i.required,
-                    key=i.key,
-                    filterable=i.filterable,
-                )
-                for i in content.items
-            ],
+            items=[ItemShape.of(item) for item in content.items],
             data_format=content.data_format,
             update_frequency=content.update_frequency,
             share_class=content.share_class,

@@ -254,17 +254,7 @@ def _content(data: dict[str, Any]) -> Content:
     return Content(
         name=data["name"],
         summary=data["summary"],
-        items=tuple(
-            Item(
-                item["name"],
-                item["title"],
-                ItemType(item["type"]),
-                item["required"],
-                item["key"],
-                item["filterable"],
-            )
-            for item in data["items"]
-        ),
+        items=tuple(map(_item, data["items"])),
         data_format=DataFormat(data["data_format"]),
         update_frequency=UpdateFrequency(data["update_frequency"]),
         share_class=ShareClass(data["share_class"]),
@@ -277,4 +267,22 @@ def _content(data: dict[str, Any]) -> Content:
         data_grade=DataGrade(data["data_grade"]),
         line=data["line"],
         area=data["area"],
+    )
+
+
+def _item(data: dict[str, Any]) -> Item:
+    """Read a kept item; versions from before items had rules lack the members of these."""
+    codes = data.get("codes")
+    return Item(
+        data["name"],
+        data["title"],
+        ItemType(data["type"]),
+        data["required"],
+        data["key"],
+        data["filterable"],
+        data.get("max_length"),
+        data.get("pattern"),
+        None if codes is None else tuple(codes),
+        data.get("minimum"),
+        data.get("maximum"),
     )

@@ -1,14 +1,10 @@
 """Rules of the catalogue: what an entry must say, and how its versions come to be published."""
 
 from services.catalog.domain.content import (
-    MAX_ITEMS,
     BasisKind,
     Content,
     DataFormat,
     DataGrade,
-    EntryInvalid,
-    Item,
-    ItemType,
     LegalBasis,
     LegalBasisRequired,
     Mode,
@@ -33,9 +29,23 @@ from services.catalog.domain.entry import (
     submit,
     withdraw,
 )
+from services.catalog.domain.items import (
+    MAX_CODE,
+    MAX_CODES,
+    MAX_ITEMS,
+    MAX_TEXT,
+    EntryInvalid,
+    Item,
+    ItemType,
+)
+from services.catalog.domain.patterns import MAX_LENGTH as MAX_PATTERN
 
 __all__ = [
+    "MAX_CODE",
+    "MAX_CODES",
     "MAX_ITEMS",
+    "MAX_PATTERN",
+    "MAX_TEXT",
     "Actor",
     "BasisKind",
     "Content",

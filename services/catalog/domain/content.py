@@ -1,13 +1,11 @@
 """What an entry says: the elements of Decree 809, article 13, and the rules between them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from kit.errors import DomainError, Kind
-
-MAX_ITEMS: Final = 200
+from services.catalog.domain.items import EntryInvalid, Item, require_distinct, require_items
 
 
 class ShareClass(StrEnum):
@@ -26,21 +24,11 @@ class BasisKind(StrEnum):
     STATE_COUNCIL_DECISION = "state_council_decision"
 
 
-class ItemType(StrEnum):
-    """Types of items; `contracts/rows.md` fixes their canonical bytes."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DECIMAL = "decimal"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    DATETIME = "datetime"
-
-
 class Mode(StrEnum):
     """Ways of receiving data that the platform serves."""
 
     QUERY = "query"
+    BATCH = "batch"
 
 
 class DataFormat(StrEnum):
@@ -75,30 +63,11 @@ class DataGrade(StrEnum):
     GENERAL = "general"
 
 
-class EntryInvalid(DomainError):
-    """The members of the entry contradict each other."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "entry-invalid"
-
-
 class LegalBasisRequired(DomainError):
     """Class `not_shared` without the law that demands it."""
 
     kind: ClassVar = Kind.INVALID
     code: ClassVar = "legal-basis-required"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One field of a resource. Key items identify a row; filterable ones may select rows."""
-
-    name: str
-    title: str
-    type: ItemType
-    required: bool
-    key: bool
-    filterable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +111,11 @@ def require_valid(content: Content) -> None:
     Raises:
         EntryInvalid, LegalBasisRequired: with a pointer to the member.
     """
-    _require_items(content.items)
+    require_items(content.items)
     _require_class(content)
-    _require_distinct(content.modes, "/modes")
+    require_distinct(content.modes, "/modes")
     if not content.modes and content.share_class is not ShareClass.NOT_SHARED:
         raise EntryInvalid("A shared resource names at least one mode.", pointer="/modes")
-
-
-def _require_items(items: tuple[Item, ...]) -> None:
-    if not 1 <= len(items) <= MAX_ITEMS:
-        raise EntryInvalid(f"An entry has 1 to {MAX_ITEMS} items.", pointer="/items")
-    _require_distinct([item.name for item in items], "/items", "/name")
-    for index, item in enumerate(items):
-        if item.key and not item.required:
-            raise EntryInvalid("A key item is required.", pointer=f"/items/{index}/required")
-    if not any(item.key for item in items):
-        raise EntryInvalid("At least one item is a key, or rows have no name.", pointer="/items")
 
 
 def _require_class(content: Content) -> None:
@@ -181,11 +139,3 @@ def _require_class(content: Content) -> None:
         raise EntryInvalid(
             "Only class conditional has conditions of sharing.", pointer="/share_conditions"
         )
-
-
-def _require_distinct(names: Iterable[str], pointer: str, member: str = "") -> None:
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            raise EntryInvalid(f"{name} occurs twice.", pointer=f"{pointer}/{index}{member}")
-        seen.add(name)

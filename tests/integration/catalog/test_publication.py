@@ -1,8 +1,12 @@
 """From a draft to a published entry and on: who does what, and what the bus is told."""
 
+from typing import Any
+
+import asyncpg
+
 from kit import outbox
 from services.catalog import actions
-from tests.integration.catalog.conftest import LAW, Catalogue, content
+from tests.integration.catalog.conftest import LAW, Catalogue, content, item
 
 
 async def test_an_approved_entry_is_visible_to_everybody_and_on_the_bus(
@@ -124,6 +128,52 @@ async def test_an_entry_that_is_not_shared_names_its_law_on_the_bus(catalogue: C
     (state,) = await catalogue.outbox("catalog.entry.v1")
 
     assert state["data"]["legal_basis"] == LAW
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "code": {"max_length": 12, "pattern": r"\d{6}|\d{9}|\d{12}"},
+    "kind": {"codes": ["111", "210"]},
+    "level": {"type": "integer", "minimum": "1", "maximum": "5"},
+}
+
+
+async def test_rules_of_items_are_kept_answered_and_told_to_the_bus(catalogue: Catalogue) -> None:
+    items = [item("code", key=True, required=True, **RULES["code"])]
+    items += [item(name, **RULES[name]) for name in ("kind", "level")]
+
+    entry = await catalogue.publish(items=items, modes=["query", "batch"])
+
+    path = f"/entries/{entry['id']}"
+    seen = (await catalogue.call(catalogue.system, "GET", path)).json()["published"]
+    assert seen["modes"] == ["query", "batch"]
+    for answered in seen["items"]:
+        assert answered | RULES[answered["name"]] == answered
+    assert [answered["codes"] for answered in seen["items"]] == [None, ["111", "210"], None]
+    (state,) = await catalogue.outbox("catalog.entry.v1")
+    for told in state["data"]["items"]:
+        assert told | RULES[told["name"]] == told
+        assert None not in told.values()
+    begun = await catalogue.call(catalogue.registrar, "POST", f"{path}/drafts")
+    assert begun.json()["draft"]["items"] == seen["items"]
+
+
+async def test_a_version_that_was_written_before_items_had_rules_is_still_read(
+    catalogue: Catalogue,
+) -> None:
+    entry = await catalogue.publish()
+    path = f"/entries/{entry['id']}"
+    before = (await catalogue.call(catalogue.system, "GET", path)).json()
+    connection = await asyncpg.connect(catalogue.url)
+    try:
+        await connection.execute(
+            """UPDATE entry_version SET content = jsonb_set(content, '{items}', (
+                   SELECT jsonb_agg(item - '{max_length,pattern,codes,minimum,maximum}'::text[])
+                   FROM jsonb_array_elements(content -> 'items') AS item))"""
+        )
+    finally:
+        await connection.close()
+
+    assert (await catalogue.call(catalogue.system, "GET", path)).json() == before
 
 
 async def test_republish_appends_the_state_of_all_that_was_published(

@@ -73,6 +73,8 @@ def a_published() -> Entry:
         {"items": tuple(an_item(f"item_{n}") for n in range(200))},
         {"share_class": ShareClass.CONDITIONAL, "share_conditions": "For audits."},
         {"share_class": ShareClass.NOT_SHARED, "legal_basis": LAW, "modes": ()},
+        {"modes": (Mode.QUERY, Mode.BATCH)},
+        {"modes": (Mode.BATCH,)},
     ],
 )
 def test_content_is_valid_when(changed: dict[str, Any]) -> None:
@@ -100,6 +102,81 @@ def test_content_is_refused_when(changed: dict[str, Any], code: str, pointer: st
         domain.require_valid(a_content(**changed))
 
     assert (refused.value.code, refused.value.pointer) == (code, pointer)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"max_length": 1},
+        {"max_length": 100_000, "pattern": r"\d{6}", "codes": ("330106", "")},
+        {"codes": tuple(str(n) for n in range(1000))},
+        {"codes": ("x" * 200,)},
+        {"type": ItemType.INTEGER, "minimum": "-9007199254740991", "maximum": "9007199254740991"},
+        {"type": ItemType.INTEGER, "minimum": "9", "maximum": "10"},
+        {"type": ItemType.INTEGER, "minimum": "0", "maximum": "0"},
+        {"type": ItemType.DECIMAL, "minimum": "-12345678901234567890123456789012345678"},
+        {"type": ItemType.DECIMAL, "minimum": "-0.5", "maximum": "100"},
+        {"type": ItemType.DATE, "minimum": "0001-01-01", "maximum": "2028-02-29"},
+        {"type": ItemType.DATETIME, "maximum": "2026-11-22T00:30:00.000000Z"},
+    ],
+)
+def test_an_item_may_have_rules(rules: dict[str, Any]) -> None:
+    domain.require_valid(a_content(items=(an_item(), an_item("other", **rules))))
+
+
+@pytest.mark.parametrize(
+    ("rules", "pointer", "why"),
+    [
+        ({"max_length": 0}, "max_length", "1 to 100000"),
+        ({"max_length": 100_001}, "max_length", "1 to 100000"),
+        ({"type": ItemType.INTEGER, "max_length": 5}, "max_length", "Only items of type text"),
+        ({"type": ItemType.DATE, "pattern": "a"}, "pattern", "Only items of type text"),
+        ({"type": ItemType.BOOLEAN, "codes": ("true",)}, "codes", "Only items of type text"),
+        ({"minimum": "a"}, "minimum", "integer or decimal or date or datetime"),
+        ({"type": ItemType.BOOLEAN, "maximum": "true"}, "maximum", "Only items of type"),
+        ({"pattern": "(?=a)"}, "pattern", "look-ahead"),
+        ({"codes": ()}, "codes", "1 to 1000"),
+        ({"codes": tuple(str(n) for n in range(1001))}, "codes", "1 to 1000"),
+        ({"codes": ("a", "b", "a")}, "codes/2", "a occurs twice"),
+        ({"codes": ("a", "x" * 201)}, "codes/1", "at most 200"),
+        ({"codes": ("a", "abc"), "max_length": 2}, "codes/1", "at most 2"),
+        ({"type": ItemType.INTEGER, "minimum": "10", "maximum": "9"}, "maximum", "less than"),
+        ({"type": ItemType.DECIMAL, "minimum": "0.5", "maximum": "-7"}, "maximum", "less than"),
+    ],
+)
+def test_rules_of_an_item_are_refused_when(rules: dict[str, Any], pointer: str, why: str) -> None:
+    with pytest.raises(domain.EntryInvalid) as refused:
+        domain.require_valid(a_content(items=(an_item(), an_item("other", **rules))))
+
+    assert refused.value.pointer == f"/items/1/{pointer}"
+    assert why in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        (ItemType.INTEGER, ["", "+1", "01", "-0", "1.0", "1e3", " 1", "9007199254740992", "١"]),
+        (ItemType.DECIMAL, ["", "-0", "1.0", "1.", ".5", "00", "1e3", "NaN", "9" * 39]),
+        (ItemType.DATE, ["", "2026-02-29", "20261122", "2026-1-2", "0000-01-01"]),
+        (
+            ItemType.DATETIME,
+            [
+                "2026-11-22",
+                "2026-11-22T00:30:00Z",
+                "2026-11-22T08:30:00.000000+08:00",
+                "2026-11-22T24:00:00.000000Z",
+                "2026-11-22T00:30:00.000000z",
+            ],
+        ),
+    ],
+)
+def test_a_bound_is_written_in_canonical_form(kind: ItemType, texts: list[str]) -> None:
+    for text in texts:
+        for member in ("minimum", "maximum"):
+            item = an_item("other", type=kind, **{member: text})
+            with pytest.raises(domain.EntryInvalid) as refused:
+                domain.require_valid(a_content(items=(an_item(), item)))
+            assert refused.value.pointer == f"/items/1/{member}", text
 
 
 def test_approval_publishes_and_supersedes_the_version_before() -> None:

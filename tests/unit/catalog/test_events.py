@@ -11,8 +11,8 @@ from kit.events import Fact, State, envelope
 from kit.ids import uuid7
 from kit.problems import CONTRACTS
 from services.catalog import domain, events
-from services.catalog.domain import Actor, Entry, ShareClass
-from tests.unit.catalog.test_domain import LAW, NOON, a_content
+from services.catalog.domain import Actor, Entry, ItemType, ShareClass
+from tests.unit.catalog.test_domain import LAW, NOON, a_content, an_item
 
 REGISTRAR = Actor(f"person/{uuid7()}", "civil-affairs", uuid7())
 REVIEWER = Actor(f"person/{uuid7()}", "civil-affairs", None)
@@ -49,6 +49,29 @@ def test_states_fit_their_schema(withdrawn: bool) -> None:
 
     assert state is not None
     validator("catalog.entry.v1").validate(wire(state))
+
+
+def test_a_state_carries_the_rules_that_an_item_has_and_no_others() -> None:
+    ruled = an_item("area", max_length=6, pattern=r"\d{6}", codes=("330106", "330100"))
+    ranged = an_item("level", type=ItemType.INTEGER, minimum="1", maximum="5")
+    draft = domain.create(
+        uuid7(), "divisions", a_content(items=(an_item(), ruled, ranged)), REGISTRAR, NOON
+    )
+    state = events.state(domain.approve(domain.submit(draft, REGISTRAR, NOON), REVIEWER, NOON))
+
+    assert state is not None
+    event = wire(state)
+    validator("catalog.entry.v1").validate(event)
+    plain, first, second = event["data"]["items"]
+    before = {"name", "title", "type", "required", "key", "filterable"}
+    assert set(plain) == before
+    assert {name: value for name, value in first.items() if name not in before} == {
+        "max_length": 6,
+        "pattern": r"\d{6}",
+        "codes": ["330106", "330100"],
+    }
+    assert (second["minimum"], second["maximum"]) == ("1", "5")
+    assert set(second) == before | {"minimum", "maximum"}
 
 
 @pytest.mark.parametrize(
