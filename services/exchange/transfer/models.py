@@ -160,8 +160,9 @@ class ProjectionRow(_Row, table=True):
 class ProjectedRow(_Row, table=True):
     """One projected version: `kind` table (the whole table) or changes (since the one before).
 
-    `rows` and `digest` are of the whole projected table at that version.
-    `delivered_digest` is of the added and updated rows alone.
+    `rows` and `digest` are of the whole projected table at that version; null when nobody has
+    received that table, so that it was never read. `delivered_digest` is of the added and updated
+    rows alone.
     """
 
     __tablename__ = "projected"
@@ -173,8 +174,8 @@ class ProjectedRow(_Row, table=True):
     added: int = _count()
     updated: int = _count()
     deleted: int = _count()
-    rows: int = _count()
-    digest: str
+    rows: int | None = _maybe_count()
+    digest: str | None = None
     delivered_digest: str
     made_at: datetime = _instant()
 
