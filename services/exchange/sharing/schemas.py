@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -13,6 +13,7 @@ from services.exchange.sharing.domain import (
     Ask,
     Grant,
     GrantState,
+    Mode,
     Request,
     RequestState,
 )
@@ -69,7 +70,10 @@ class RequestBody(_Body):
         Field(min_length=1, max_length=MAX_SYSTEMS, description="Of the caller's agency"),
     ]
     items: Annotated[list[ItemName], Field(min_length=1, max_length=MAX_ITEMS)]
-    modes: Annotated[list[Literal["query"]], Field(min_length=1, max_length=1)]
+    modes: Annotated[
+        list[Mode],
+        Field(min_length=1, max_length=len(Mode), description="Each offered by the entry"),
+    ]
     purposes: Annotated[
         list[Purpose],
         Field(min_length=1, max_length=MAX_PURPOSES, description="Codes stated on each call"),
@@ -87,7 +91,7 @@ class RequestBody(_Body):
             resource=self.resource,
             systems=tuple(self.systems),
             items=tuple(self.items),
-            modes=tuple(self.modes),
+            modes=tuple(mode.value for mode in self.modes),
             purposes=tuple(self.purposes),
             valid_from=self.valid_from,
             valid_until=self.valid_until,

@@ -29,6 +29,24 @@ async def test_an_unconditional_resource_is_granted_in_one_request(sharing: Shar
     assert facts == ["sharing.request-granted.v1", "sharing.grant-issued.v1"]
 
 
+@pytest.mark.parametrize("modes", [["batch"], ["query", "batch"]])
+async def test_a_grant_covers_the_modes_that_were_asked_for(
+    sharing: Sharing, modes: list[str]
+) -> None:
+    sharing.entry("villages", modes=["query", "batch"])
+
+    answer = await sharing.ask(resource="villages", modes=modes)
+
+    assert answer.status_code == 201
+    assert answer.json()["grant"]["modes"] == modes
+    (state,) = await sharing.outbox("sharing.grant.v1")
+    assert state["data"]["modes"] == modes
+    for fact in await sharing.outbox("sharing.change.v1"):
+        assert fact["data"]["modes"] == modes
+    (usable,) = (await sharing.call(sharing.system, "GET", "/usable")).json()["items"]
+    assert usable["modes"] == modes
+
+
 async def test_a_resource_that_is_not_shared_is_refused_by_its_law_and_on_record(
     sharing: Sharing,
 ) -> None:
@@ -92,7 +110,12 @@ async def test_a_key_is_required(sharing: Sharing) -> None:
         ({"items": ["code", "salary"]}, 422, "items-unknown", "/items/1"),
         ({"items": ["code", "code"]}, 422, "request-invalid", "/items/1"),
         ({"items": []}, 422, "body-invalid", "/items"),
-        ({"modes": ["batch"]}, 422, "body-invalid", "/modes/0"),
+        ({"modes": ["batch"]}, 422, "mode-not-offered", "/modes/0"),
+        ({"modes": ["query", "batch"]}, 422, "mode-not-offered", "/modes/1"),
+        ({"modes": ["query", "query"]}, 422, "request-invalid", "/modes/1"),
+        ({"modes": ["telepathy"]}, 422, "body-invalid", "/modes/0"),
+        ({"modes": []}, 422, "body-invalid", "/modes"),
+        ({"modes": ["batch"], "items": []}, 422, "body-invalid", "/items"),
         ({"systems": [uuid7()]}, 422, "system-unknown", "/systems/0"),
         ({"systems": ["not-an-id"]}, 422, "body-invalid", "/systems/0"),
         ({"purposes": ["Taxes"]}, 422, "body-invalid", "/purposes/0"),

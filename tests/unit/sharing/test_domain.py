@@ -66,6 +66,29 @@ def test_an_unconditional_resource_is_granted_as_asked() -> None:
     assert (grant.items, grant.operations) == (("code", "name"), ())
 
 
+@pytest.mark.parametrize("modes", [("query",), ("batch",), ("batch", "query")])
+def test_a_grant_carries_the_modes_that_were_asked_for(modes: tuple[str, ...]) -> None:
+    ask, entry = an_ask(modes=modes), an_entry(modes=("query", "batch"))
+    domain.require_valid(ask, NOON)
+
+    assert domain.decide(ask, entry) is None
+    assert domain.issue("grant", "request", ask, entry, HEAD, NOON).modes == modes
+
+
+def test_each_mode_has_to_be_offered() -> None:
+    with pytest.raises(domain.ModeNotOffered) as refused:
+        domain.decide(an_ask(modes=("query", "batch")), an_entry())
+
+    assert refused.value.pointer == "/modes/1"
+
+
+def test_a_batch_has_items() -> None:
+    with pytest.raises(domain.RequestInvalid) as refused:
+        domain.require_valid(an_ask(modes=("batch",), items=()), NOON)
+
+    assert refused.value.pointer == "/items"
+
+
 def test_a_law_refuses_before_anything_else_is_looked_at() -> None:
     entry = an_entry(
         share_class="not_shared", law_title="Law", law_article="29", items=(), modes=()

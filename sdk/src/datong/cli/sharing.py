@@ -55,7 +55,10 @@ def _request(
     scenario: Annotated[str, typer.Option(help="What the data will be used for.")],
     from_: Annotated[str, typer.Option("--from", help="Beginning of the period, inclusive.")],
     until: Annotated[str, typer.Option(help="End of the period, exclusive.")],
-    mode: Annotated[list[str] | None, typer.Option(help="Way of receiving; query.")] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="Way of receiving: query (the default) or batch; repeatable."),
+    ] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Repeat an earlier request safely.")
     ] = None,

@@ -42,6 +42,7 @@ def create_request(
         systems: ids of the systems of one's own agency that shall receive.
         basis: legal or official ground of the request.
         scenario: what the data will be used for.
+        modes: ways of receiving, each offered by the entry: `query`, `batch`.
         valid_from: beginning of the period, inclusive.
         valid_until: end of the period, exclusive.
         idempotency_key: the same key with the same body is one request; new by default.

@@ -16,6 +16,13 @@ NOT_SHARED: Final = "not_shared"
 PUBLISHED: Final = "published"
 
 
+class Mode(StrEnum):
+    """Ways of receiving data that can be asked for; the owner offers some of them."""
+
+    QUERY = "query"
+    BATCH = "batch"
+
+
 class RequestState(StrEnum):
     """How a request was answered; in this release every answer is given at once."""
 
@@ -107,6 +114,7 @@ class Ask:
     Attributes:
         basis: legal or official ground. scenario: what the data will be used for.
         systems: ids of systems of the asking agency.
+        modes: ways of receiving; the grant covers exactly these.
         valid_from, valid_until: aware; `[from, until)`.
     """
 
@@ -173,11 +181,13 @@ def require_valid(ask: Ask, now: datetime) -> None:
     """Check what can be checked without the resource.
 
     Raises:
-        RequestInvalid: something is named twice.
+        RequestInvalid: something is named twice, or a batch is asked for without items.
         PeriodInvalid: the period is empty, over already, or longer than three years.
     """
     for name in ("systems", "items", "modes", "purposes"):
         _require_distinct(getattr(ask, name), f"/{name}")
+    if Mode.BATCH in ask.modes and not ask.items:
+        raise RequestInvalid("A batch delivers at least one item.", pointer="/items")
     if ask.valid_until <= ask.valid_from:
         raise PeriodInvalid("The period ends before it begins.", pointer="/valid_until")
     if ask.valid_until <= now:
