@@ -1,6 +1,27 @@
 """Pure rules of transfer: items, values, rows, what a grant lets a query see."""
 
 from services.exchange.transfer.domain import refusals
+from services.exchange.transfer.domain.deliveries import (
+    Delivery,
+    DeliveryKind,
+    Figures,
+    ProjectedVersion,
+    Receipt,
+    ReceiptState,
+    Segment,
+    Start,
+    Subscription,
+    SubscriptionState,
+    byte_range,
+    choose_items,
+    compare,
+    is_over,
+    lost_key,
+    platform_figures,
+    read_figures,
+    require_covered,
+    seen_items,
+)
 from services.exchange.transfer.domain.digests import TableDigest, canonical_rows
 from services.exchange.transfer.domain.effects import Projected, effect_names, project
 from services.exchange.transfer.domain.enforcement import (
@@ -9,6 +30,7 @@ from services.exchange.transfer.domain.enforcement import (
     require_owner,
 )
 from services.exchange.transfer.domain.entries import (
+    BATCH,
     PUBLISHED,
     WITHDRAWN,
     Copies,
@@ -44,6 +66,7 @@ from services.exchange.transfer.domain.tables import (
 from services.exchange.transfer.domain.values import ItemType, ValueRefused
 
 __all__ = [
+    "BATCH",
     "BATCH_ROWS",
     "DEFAULT_LIMIT",
     "MAX_ERRORS",
@@ -52,7 +75,10 @@ __all__ = [
     "WITHDRAWN",
     "Copies",
     "CopyReader",
+    "Delivery",
+    "DeliveryKind",
     "Entry",
+    "Figures",
     "Grant",
     "Item",
     "ItemType",
@@ -60,24 +86,40 @@ __all__ = [
     "Plan",
     "Position",
     "Projected",
+    "ProjectedVersion",
     "Query",
+    "Receipt",
+    "ReceiptState",
     "RowDigest",
     "RowForm",
+    "Segment",
+    "Start",
+    "Subscription",
+    "SubscriptionState",
     "TableDigest",
     "ValueRefused",
+    "byte_range",
     "canonical_row",
     "canonical_rows",
+    "choose_items",
+    "compare",
     "effect_names",
     "from_stream",
+    "is_over",
+    "lost_key",
     "plan",
+    "platform_figures",
     "pointer_of",
     "position_shape",
     "project",
+    "read_figures",
     "refusals",
+    "require_covered",
     "require_entry",
     "require_grant",
     "require_owner",
     "row_pointer",
+    "seen_items",
     "to_copy",
     "to_stream",
 ]

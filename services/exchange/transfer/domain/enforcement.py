@@ -49,12 +49,19 @@ def require_owner(entry: Entry, agency: str) -> None:
 
 
 def require_grant(
-    grant: Grant | None, *, system: str, entry: Entry, purpose: str | None, now: datetime
+    grant: Grant | None,
+    *,
+    system: str,
+    entry: Entry,
+    purpose: str | None,
+    now: datetime,
+    mode: str = QUERY,
 ) -> Grant:
-    """Return the grant that lets `system` query `entry` now, for `purpose`.
+    """Return the grant that lets `system` use `entry` by `mode` now, for `purpose`.
 
     Args:
         system: plain id.
+        mode: `query` or `batch`.
         now: aware; `valid_from` is inclusive, `valid_until` exclusive.
 
     Raises:
@@ -70,7 +77,7 @@ def require_grant(
             facts={"resource": entry.resource, "system": system},
         )
     refusal = (
-        _of_state(grant, now) or _of_mode_and_purpose(grant, purpose)
+        _of_state(grant, now) or _of_mode_and_purpose(grant, mode, purpose)
         if grant.readable
         else refusals.PermissionUnreadable("The state of the grant cannot be read.")
     )
@@ -101,12 +108,12 @@ def _of_state(grant: Grant, now: datetime) -> DomainError | None:
     return None
 
 
-def _of_mode_and_purpose(grant: Grant, purpose: str | None) -> DomainError | None:
+def _of_mode_and_purpose(grant: Grant, mode: str, purpose: str | None) -> DomainError | None:
     facts: dict[str, FactValue] = {"grant": grant.id, "grant_version": grant.version}
-    if QUERY not in grant.modes:
+    if mode not in grant.modes:
         return refusals.ModeNotGranted(
-            f"The grant {grant.id} does not cover queries.",
-            facts=facts | {"mode": QUERY, "granted": sorted(grant.modes)},
+            f"The grant {grant.id} does not cover the mode {mode}.",
+            facts=facts | {"mode": mode, "granted": sorted(grant.modes)},
         )
     if not purpose:
         return refusals.PurposeMissing(

@@ -10,6 +10,7 @@ from services.exchange.transfer.domain.values import ItemType
 PUBLISHED: Final = "published"
 WITHDRAWN: Final = "withdrawn"
 QUERY: Final = "query"
+BATCH: Final = "batch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,3 +171,73 @@ class ContentDigestMismatch(DomainError):
 
     kind: ClassVar = Kind.INVALID
     code: ClassVar = "content-digest-mismatch"
+
+
+class BodyInvalid(DomainError):
+    """A member of the body does not fit its schema."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "body-invalid"
+
+
+class EntryWithoutKey(DomainError):
+    """The entry names no item of a key: its rows cannot be told apart."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "entry-without-key"
+
+
+class KeyNotGranted(DomainError):
+    """Deliveries need every item of the key, and one is not among the items."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "key-not-granted"
+
+
+class SubscriptionUnknown(DomainError):
+    """The system has no such subscription under the grant."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "subscription-unknown"
+
+
+class SubscriptionExists(DomainError):
+    """The system subscribed otherwise under the grant, and that still holds."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "subscription-exists"
+
+
+class SubscriptionEnded(DomainError):
+    """The subscription was ended."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "subscription-ended"
+
+
+class DeliveryUnknown(DomainError):
+    """The system has no such delivery under the grant."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "delivery-unknown"
+
+
+class SegmentUnknown(DomainError):
+    """The delivery has no segment of this number."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "segment-unknown"
+
+
+class RangeNotSatisfiable(DomainError):
+    """No byte of the range exists (RFC 9110 section 15.5.17)."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "range-not-satisfiable"
+
+
+class ReceiptDiffers(DomainError):
+    """The delivery was closed by a receipt with other figures."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "receipt-differs"
