@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import pyarrow.compute as pc
 
 from kit.clock import parse_rfc3339
 from kit.directory import Directory
 from kit.states import Apply, StateEvent
 from services.exchange.transfer.domain import Copies, Entry, Grant, Item, ItemType, Layout
+from services.exchange.transfer.domain.values import CANONICAL
 
 ENTRY: Final = "catalog.entry.v1"
 GRANT: Final = "sharing.grant.v1"
@@ -36,6 +40,12 @@ _CRITICAL: Final = {
 }
 """Restricting members that this release enforces; `share_class` and `operations` do not bear on
 queries under a grant. Any other name makes its subject unreadable."""
+
+
+_ORDERED: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL, ItemType.DATE, ItemType.DATETIME})
+"""Types whose values have a least and a greatest."""
+
+Rule = TypeVar("Rule")
 
 
 class Arrivals:
@@ -99,19 +109,13 @@ class Arrivals:
 def read_entry(data: Mapping[str, Any]) -> Entry:
     """Return the entry that `data` of a `catalog.entry` state describes.
 
+    Members of an item that this release does not know are let pass: version 1 of the state only
+    grows optional ones.
+
     Raises:
         KeyError, TypeError, ValueError: it does not describe one.
     """
-    items = tuple(
-        Item(
-            _text(item["name"]),
-            ItemType(item["type"]),
-            _flag(item["required"]),
-            _flag(item["key"]),
-            _flag(item["filterable"]),
-        )
-        for item in data["items"]
-    )
+    items = tuple(map(_item, data["items"]))
     layout = Layout(items)
     if len(layout.by_name) != len(items) or not items:
         raise ValueError("no items, or one twice")
@@ -123,6 +127,63 @@ def read_entry(data: Mapping[str, Any]) -> Entry:
         _text(data["state"]),
         layout,
     )
+
+
+def _item(data: Mapping[str, Any]) -> Item:
+    kind = ItemType(data["type"])
+    of_text = kind is ItemType.TEXT
+    return Item(
+        _text(data["name"]),
+        kind,
+        _flag(data["required"]),
+        _flag(data["key"]),
+        _flag(data["filterable"]),
+        max_length=_rule(data, "max_length", of_text, _length),
+        pattern=_rule(data, "pattern", of_text, _pattern),
+        codes=_rule(data, "codes", of_text, _codes),
+        minimum=_rule(data, "minimum", kind in _ORDERED, partial(_bound, kind)),
+        maximum=_rule(data, "maximum", kind in _ORDERED, partial(_bound, kind)),
+    )
+
+
+def _rule(
+    data: Mapping[str, Any], name: str, fits: bool, read: Callable[[Any], Rule]
+) -> Rule | None:
+    """Read a rule; it is absent when the item has none. What cannot be enforced is an error."""
+    if name not in data:
+        return None
+    if not fits:
+        raise ValueError("a rule that does not fit the type of its item")
+    return read(data[name])
+
+
+def _length(value: Any) -> int:
+    length = _number(value)
+    if length < 1:
+        raise ValueError("nothing is short enough")
+    return length
+
+
+def _pattern(value: Any) -> str:
+    pattern = _text(value)
+    # The engine that rows are matched with says now whether it takes the pattern.
+    pc.match_substring_regex("", pattern)
+    return pattern
+
+
+def _codes(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise TypeError("not a list of codes")
+    if not all(isinstance(code, str) for code in value):
+        raise TypeError("a code is not a text")
+    return tuple(value)
+
+
+def _bound(kind: ItemType, value: Any) -> str:
+    text = _text(value)
+    if CANONICAL[kind](int(text) if kind is ItemType.INTEGER else text) != text:
+        raise ValueError("a bound that is not canonical")
+    return text
 
 
 def read_grant(data: Mapping[str, Any], version: int) -> Grant:

@@ -13,6 +13,9 @@ from services.exchange.transfer.domain import Copies
 ITEM = {"name": "code", "type": "text", "required": True, "key": True, "filterable": True}
 
 
+RANGED = {"name": "level", "type": "integer", "required": False, "key": False, "filterable": False}
+
+
 def an_entry(**changed: Any) -> dict[str, Any]:
     return {
         "id": "e1",
@@ -125,6 +128,25 @@ def test_a_grant_that_cannot_be_read_allows_nothing_until_it_can(
         {"items": [ITEM | {"key": "yes"}]},
         {"items": ["code"]},
         {"items": None},
+        {"items": [ITEM | {"max_length": "6"}]},
+        {"items": [ITEM | {"max_length": True}]},
+        {"items": [ITEM | {"max_length": 0}]},
+        {"items": [ITEM | {"max_length": None}]},
+        {"items": [ITEM | {"pattern": ""}]},
+        {"items": [ITEM | {"pattern": 7}]},
+        {"items": [ITEM | {"pattern": "(?=a)"}]},
+        {"items": [ITEM | {"pattern": "(a"}]},
+        {"items": [ITEM | {"codes": []}]},
+        {"items": [ITEM | {"codes": "330106"}]},
+        {"items": [ITEM | {"codes": ["330106", 7]}]},
+        {"items": [ITEM | {"minimum": "1"}]},
+        {"items": [ITEM, RANGED | {"max_length": 6}]},
+        {"items": [ITEM, RANGED | {"codes": ["1"]}]},
+        {"items": [ITEM, RANGED | {"minimum": 1}]},
+        {"items": [ITEM, RANGED | {"minimum": "01"}]},
+        {"items": [ITEM, RANGED | {"maximum": "five"}]},
+        {"items": [ITEM, RANGED | {"type": "decimal", "maximum": "5.0"}]},
+        {"items": [ITEM, RANGED | {"type": "boolean", "minimum": "false"}]},
         {"version": True},
         {"resource": ""},
     ],
@@ -137,6 +159,28 @@ def test_an_entry_that_cannot_be_read_answers_nothing_until_it_can(
 
     reader.take(an_entry())
     assert reader.copies.entries["e1"].readable
+
+
+def test_items_are_read_with_their_rules(reader: Reader) -> None:
+    ruled = ITEM | {"max_length": 12, "pattern": r"\d{6,12}", "codes": ["330106", ""]}
+    bounds = {"minimum": "-5", "maximum": "10"}
+    days = RANGED | {"name": "since", "type": "date", "minimum": "1949-10-01"}
+    reader.take(an_entry(items=[ruled, RANGED | bounds, days]))
+
+    entry = reader.copies.entries["e1"]
+    assert entry.readable
+    code, level, since = entry.layout.items
+    assert (code.max_length, code.pattern, code.codes) == (12, r"\d{6,12}", ("330106", ""))
+    assert (code.minimum, code.maximum) == (None, None)
+    assert (level.minimum, level.maximum) == ("-5", "10")
+    assert (since.minimum, since.maximum, since.codes) == ("1949-10-01", None, None)
+
+
+def test_members_of_an_item_that_a_later_release_adds_are_let_pass(reader: Reader) -> None:
+    reader.take(an_entry(items=[ITEM | {"unit": "metre"}]))
+
+    assert reader.copies.entries["e1"].readable
+    assert reader.copies.entries["e1"].layout.items[0].pattern is None
 
 
 def test_a_subject_whose_event_is_no_event_is_unreadable_too(reader: Reader) -> None:

@@ -15,12 +15,16 @@ BATCH: Final = "batch"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a dataset: a column of its table.
+    """One item of a dataset: a column of its table. The last five are rules; None is no rule.
 
     Attributes:
         required: every row has a value. Items of the key are always required.
         key: part of the key.
         filterable: rows may be chosen by it.
+        max_length: of a text, in characters.
+        pattern: the whole text matches it; RE2 syntax.
+        codes: the texts that are allowed.
+        minimum, maximum: of an integer, decimal, date or datetime, inclusive; canonical texts.
     """
 
     name: str
@@ -28,6 +32,11 @@ class Item:
     required: bool
     key: bool
     filterable: bool
+    max_length: int | None = None
+    pattern: str | None = None
+    codes: tuple[str, ...] | None = None
+    minimum: str | None = None
+    maximum: str | None = None
 
 
 @dataclass(frozen=True)

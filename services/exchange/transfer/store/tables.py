@@ -58,7 +58,7 @@ def qualified(table: str) -> str:
 
 
 def to_json(layout: Layout) -> list[dict[str, Any]]:
-    """Return a layout as it is kept."""
+    """Return a layout as it is kept; rules that an item lacks are left out."""
     return [
         {
             "name": item.name,
@@ -67,15 +67,38 @@ def to_json(layout: Layout) -> list[dict[str, Any]]:
             "key": item.key,
             "filterable": item.filterable,
         }
+        | _kept_rules(item)
         for item in layout.items
     ]
 
 
 def from_json(items: list[dict[str, Any]]) -> Layout:
     """Return a kept layout."""
-    return Layout(
-        tuple(
-            Item(i["name"], ItemType(i["type"]), i["required"], i["key"], i["filterable"])
-            for i in items
-        )
+    return Layout(tuple(map(_item, items)))
+
+
+def _kept_rules(item: Item) -> dict[str, Any]:
+    rules = {
+        "max_length": item.max_length,
+        "pattern": item.pattern,
+        "codes": None if item.codes is None else list(item.codes),
+        "minimum": item.minimum,
+        "maximum": item.maximum,
+    }
+    return {name: rule for name, rule in rules.items() if rule is not None}
+
+
+def _item(kept: dict[str, Any]) -> Item:
+    codes = kept.get("codes")
+    return Item(
+        kept["name"],
+        ItemType(kept["type"]),
+        kept["required"],
+        kept["key"],
+        kept["filterable"],
+        kept.get("max_length"),
+        kept.get("pattern"),
+        None if codes is None else tuple(codes),
+        kept.get("minimum"),
+        kept.get("maximum"),
     )
