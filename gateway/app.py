@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import gc
 import time
+from collections.abc import Iterable
 from typing import Final
 
 import yaml
 from prometheus_client import REGISTRY
 
 from gateway.admin import DataPathNumbers, Explainer, GatewayCollector
-from gateway.edge import Router, routes_of
+from gateway.edge import Route, Router, routes_of
 from gateway.evidence import Evidence, EvidenceUnavailable, Shipper
 from gateway.listener import (
     ClientFacingTls,
@@ -23,7 +24,7 @@ from gateway.listener import (
 )
 from gateway.settings import PARTS, GatewaySettings
 from gateway.table import PermissionTable
-from gateway.upstream import Deadlines, Pool
+from gateway.upstream import Deadlines, Pool, SharedPool
 from kit.kafka import client_options
 from kit.logging import get_logger
 from kit.serve import run_process
@@ -148,18 +149,6 @@ class Gateway:
         settings = self._settings
         contract = settings.contracts_directory / "openapi" / "gateway.v1.yaml"
         routes = routes_of(yaml.safe_load(contract.read_text(encoding="utf-8")))
-        context = client_context(settings)
-        pools = {
-            part: Pool(
-                part,
-                settings.part_urls[part],
-                context,
-                settings.trust_domain,
-                self.deadlines,
-                settings.upstream_connections,
-            )
-            for part in PARTS
-        }
         explainer = Explainer(self.table)
 
         def explain(call: LocalCall) -> LocalAnswer:
@@ -175,10 +164,39 @@ class Gateway:
                 Verifier(settings.issuer, settings.audience), lambda: self.table.token_keys
             ),
             tls=ClientFacingTls(settings),
-            pools=pools,
+            pools=self._pools(routes),
             local={"explain": explain},
             deadlines=self.deadlines,
         )
+
+    def _pools(self, routes: Iterable[Route]) -> dict[str, Pool]:
+        """Return a pool for each part, and another one for its slow calls if it has such."""
+        settings = self._settings
+        context, domain = client_context(settings), settings.trust_domain
+        slow = {route.lane: route.part for route in routes if route.slow}
+        quick = {
+            part: Pool(
+                part,
+                settings.part_urls[part],
+                context,
+                domain,
+                self.deadlines,
+                settings.upstream_connections,
+            )
+            for part in PARTS
+        }
+        return quick | {
+            lane: SharedPool(
+                part,
+                settings.part_urls[part],
+                context,
+                domain,
+                self.deadlines,
+                settings.slow_connections,
+                settings.slow_calls,
+            )
+            for lane, part in slow.items()
+        }
 
     def _collector(self) -> GatewayCollector:
         path, counts = self.path, self.path.counts

@@ -49,9 +49,21 @@ class GatewaySettings(PartSettings):
     upstream_connections: int = Field(
         64, ge=1, description="Connections to each part; calls over that wait in a queue."
     )
+    slow_connections: int = Field(
+        256,
+        ge=1,
+        description="Connections to each part for calls that wait for news or move large bodies; "
+        "as many more wait in a queue.",
+    )
+    slow_calls: int = Field(
+        32, ge=1, description="Calls of that kind that one caller may have in hand at once."
+    )
     header_seconds: float = Field(10.0, gt=0, description="A head that takes longer is refused.")
     body_seconds: float = Field(
-        30.0, gt=0, description="A small body must be there, a large one go on, in this time."
+        30.0,
+        gt=0,
+        description="A small body must be there in this time; a large one must go on, and bring "
+        "4 KiB a second after twice this time.",
     )
     idle_seconds: float = Field(75.0, gt=0, description="A silent connection is then closed.")
     call_seconds: float = Field(

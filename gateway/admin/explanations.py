@@ -14,7 +14,7 @@ from kit.canonical import NotStrictJson, strict_loads
 from kit.ids import is_plain_id, is_uuid
 
 MAX_BODY: Final = 65536
-_ROUTES: Final = {"query": "query", "publish": "load_rows"}
+_ROUTES: Final = {"query": "query", "batch": "subscribe", "publish": "open_batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,10 @@ _FORMS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         lambda value: isinstance(value, str) and is_plain_id(value),
         "This is the plain id of a resource.",
     ),
-    "mode": (lambda value: value in ("query", "publish"), "The mode is query or publish."),
+    "mode": (
+        lambda value: value in ("query", "batch", "publish"),
+        "The mode is query, batch or publish.",
+    ),
     "system": (_is_uuid, "This is a UUID in lower case."),
     "grant": (_is_uuid, "This is a UUID in lower case."),
     "purpose": (_is_text, "This is text of at most 256 characters."),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Access = Literal["public", "certificate", "caller"]
-Data = Literal["query", "publish"]
+Data = Literal["query", "batch", "publish"]
 TokenProblem = Literal["token-missing", "token-invalid"]
 
 
@@ -32,7 +32,8 @@ class Call:
         route: operationId.
         access: what the route asks of the connection.
         part: the part that answers.
-        data: `query` or `publish` on governed data routes, else None (control plane).
+        data: the mode of a governed data call: `query` and `batch` need a grant that covers it,
+            `publish` ownership. None on the control plane.
         resource: plain id from the path of a data route.
         purpose: value of Datong-Purpose.
         case: value of Datong-Case; recorded, never decided upon.

@@ -149,7 +149,7 @@ SYSTEM: Final = (
         lambda q: q.party is not None and q.party.kind == "system",
         lambda q: "The caller is a system.",
         lambda q: (
-            "Data is queried and published by systems; a person asks for grants and approves.",
+            "Systems query, receive and publish; a person asks for grants and approves.",
             {"roles": ["system"]},
         ),
         "party",

@@ -62,7 +62,7 @@ class Question:
             self.agency = table.agency(self.party.agency)
         if call.data is not None and call.resource is not None:
             self.entry = table.entry_of(call.resource)
-            if call.data == "query":
+            if call.data != "publish":
                 self._find_grants(table, call.resource)
 
     def _find_grants(self, table: Permissions, resource: str) -> None:

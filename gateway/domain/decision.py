@@ -15,9 +15,9 @@ from gateway.domain.subjects import Entry, Grant, Party, Permissions
 class Allowed:
     """The call may go on.
 
-    Under `grant` (queries), by ownership of `entry` (publishing), or as control plane (neither).
-    `caller` is None on public routes only. While the table says `changes` and the time is in
-    [`since`, `until`), the same call would be allowed again.
+    Under `grant` (queries, deliveries), by ownership of `entry` (publishing), or as control plane
+    (neither). `caller` is None on public routes only. While the table says `changes` and the time
+    is in [`since`, `until`), the same call would be allowed again.
     """
 
     grant: Grant | None = None
@@ -70,20 +70,26 @@ _CERTIFICATE: Final = caller_rules.CERTIFICATE + caller_rules.CALLER
 _CALLER: Final = caller_rules.CERTIFICATE + caller_rules.TOKEN + caller_rules.CALLER
 
 
-def _with_tests(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, ...], tuple[Test, ...]]:
-    return rules, tuple(rule.holds for rule in rules)
+def _with_tests(
+    rules: tuple[Rule, ...], *, grant: bool = False
+) -> tuple[tuple[Rule, ...], tuple[Test, ...], bool]:
+    return rules, tuple(rule.holds for rule in rules), grant
+
+
+_UNDER_GRANT: Final = _with_tests(
+    _CALLER + caller_rules.SYSTEM + resource_rules.GRANTED + (grant_rules.MISSING,), grant=True
+)
 
 
 _BEFORE_GRANT: Final = {
     ("certificate", None): _with_tests(_CERTIFICATE),
     ("caller", None): _with_tests(_CALLER),
-    ("caller", "query"): _with_tests(
-        _CALLER + caller_rules.SYSTEM + resource_rules.QUERIED + (grant_rules.MISSING,)
-    ),
+    ("caller", "query"): _UNDER_GRANT,
+    ("caller", "batch"): _UNDER_GRANT,
     ("caller", "publish"): _with_tests(_CALLER + caller_rules.SYSTEM + resource_rules.PUBLISHED),
 }
-"""The rules by access and data, beside their tests alone, which is what a call that is allowed
-needs; a route with another combination does not exist, see `decide`."""
+"""The rules by access and data, their tests alone, which is what a call that is allowed needs, and
+whether a grant must cover it; a route with another combination does not exist, see `decide`."""
 _GRANT_TESTS: Final = tuple(rule.holds for rule in grant_rules.GRANT)
 
 
@@ -107,11 +113,11 @@ def decide(table: Permissions, call: Call, now: float) -> Allowed | Denied:
 
 def _answer(table: Permissions, question: Question) -> Allowed | Denied:
     call = question.call
-    rules, tests = _BEFORE_GRANT[call.access, call.data]
+    rules, tests, needs_grant = _BEFORE_GRANT[call.access, call.data]
     for number, holds in enumerate(tests):
         if not holds(question):
             return _denied(question, rules[number])
-    if call.data == "query":
+    if needs_grant:
         refused = _try_grants(question)
         if refused is not None:
             return _denied_by_grant(question, refused)
@@ -183,14 +189,15 @@ def explain(table: Permissions, call: Call, now: float, caller: str | None = Non
     if question.candidates:
         _try_grants(question)
     checks = []
-    for rule in _BEFORE_GRANT[call.access, call.data][0]:
+    rules, _, needs_grant = _BEFORE_GRANT[call.access, call.data]
+    for rule in rules:
         if caller is not None and (rule in caller_rules.CERTIFICATE or rule in caller_rules.TOKEN):
             checks.append(
                 Check(rule.reason, None, "Not tested: this belongs to a connection, not a system.")
             )
         else:
             checks.append(_check(question, rule))
-    if call.data == "query":
+    if needs_grant:
         checks.extend(_check_grant(question, rule) for rule in grant_rules.GRANT)
     return checks
 

@@ -1,4 +1,4 @@
-"""Checks of what is asked for: the resource and its entry, for queries and for publishing."""
+"""Checks of what is asked for: the resource and its entry, under a grant and for publishing."""
 
 from typing import Final
 
@@ -69,7 +69,7 @@ _NOT_WITHDRAWN: Final = Rule(
     "entry",
 )
 
-QUERIED: Final = (
+GRANTED: Final = (
     Rule(
         "resource-unknown",
         _listed,

@@ -24,6 +24,8 @@ FORWARDED: Final = (
     "Accept",
     "If-Match",
     "If-None-Match",
+    "If-Range",
+    "Range",
     "Idempotency-Key",
     "Datong-Purpose",
     "Datong-Case",

@@ -6,13 +6,13 @@ and the part behind it cannot read the same target in two ways.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from gateway.edge.refusal import EdgeRefusal, malformed
 
 Access = Literal["public", "certificate", "caller"]
-Data = Literal["query", "publish"]
+Data = Literal["query", "batch", "publish"]
 
 BUFFERED_BODY: Final = 1 << 18
 """Bytes. A route with a greater body limit has its bodies passed on in pieces."""
@@ -39,6 +39,8 @@ class Route:
         part: the part that answers; `gateway` itself for explanations.
         body_limit: largest request body in bytes; 0 where the route takes none.
         data: the mode of a governed data call, None on the control plane.
+        slow: whether a call may take long, since it waits for news or moves a large body. Such
+            calls have connections of their own to the part, so that no quick call waits for one.
     """
 
     operation: str
@@ -48,6 +50,12 @@ class Route:
     part: str
     body_limit: int = 0
     data: Data | None = None
+    slow: bool = False
+    lane: str = field(init=False)
+    """Which connections to the part its calls take: `<part>`, or `<part>/slow`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lane", f"{self.part}/slow" if self.slow else self.part)
 
     @property
     def streams(self) -> bool:
@@ -183,9 +191,9 @@ def _route(path: str, method: str, operation: Mapping[str, Any]) -> Route:
     data = operation.get("x-datong-data")
     if access not in ("public", "certificate", "caller") or not isinstance(part, str):
         raise ValueError(f"{method} {path}: x-datong-access or x-datong-part is missing")
-    if data not in (None, "query", "publish") or (data and access != "caller"):
+    if data not in (None, "query", "batch", "publish") or (data and access != "caller"):
         raise ValueError(f"{method} {path}: x-datong-data does not fit")
-    return Route(
+    route = Route(
         operation["operationId"],
         method.upper().encode(),
         path,
@@ -193,7 +201,11 @@ def _route(path: str, method: str, operation: Mapping[str, Any]) -> Route:
         part,
         int(operation.get("x-datong-body-limit", _DEFAULT_LIMIT)),
         cast(Data | None, data),
+        operation.get("x-datong-slow") is True,
     )
+    if route.streams and not route.slow:
+        raise ValueError(f"{method} {path}: a body this large makes a call x-datong-slow")
+    return route
 
 
 def _require_path(path: bytes) -> None:

@@ -15,6 +15,8 @@ PASSED_ON: Final = (
     "Content-Disposition",
     "Content-Digest",
     "Content-Encoding",
+    "Content-Range",
+    "Accept-Ranges",
     "ETag",
     "Last-Modified",
     "Location",

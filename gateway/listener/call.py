@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain import Allowed, Call, Denied, decide, recheck
-from gateway.edge import EdgeRefusal, Head, body_too_large
+from gateway.edge import BUFFERED_BODY, EdgeRefusal, Head, body_too_large
 from gateway.listener.answer import BUFFERED_ANSWER, Answer, read_answer
 from gateway.listener.clearing import NO_EVIDENCE, STALE, Clearing, State
 from gateway.listener.large import Filed, Streamed
@@ -33,6 +33,9 @@ _ABOUT_CALLER: Final = frozenset(
 )
 """Refusals that a table which is not fresh may still tell; all others might be out of date."""
 
+_BODY_RATE: Final = 4096
+"""Bytes a second that an upload must bring on the whole: one that drips holds a connection to the
+part for hours otherwise."""
 _PATTERNS: Final = 3
 """Patterns that are learned for one repeated head at most: some answers are never alike."""
 _NO_TOKEN: Final = Checked(None)
@@ -82,6 +85,14 @@ class CallInHand(Clearing):
 
     # ---- the request ----
 
+    @property
+    def has_come(self) -> bool:
+        """Return whether enough of a call that waits its turn is here.
+
+        That is the whole of it; a body that is passed on in pieces stays with the caller.
+        """
+        return self.complete or self.received > BUFFERED_BODY
+
     def begin(self) -> None:
         """Take the call in hand: check, decide, pass on or refuse."""
         path, head = self.path, self.head
@@ -120,10 +131,17 @@ class CallInHand(Clearing):
             return
         self._hash.update(piece)
         if self._upstream is not None and self.state is State.SENT:
-            self.connection.deadline = time.monotonic() + self.path.settings.body_seconds
+            self._grant_time(time.monotonic())
             self._upstream.send_more(_framed(head, piece), last=False)
         else:
             self.pieces.append(piece)
+
+    def _grant_time(self, now: float) -> None:
+        """Let an upload go on that brings something often enough, and enough of it."""
+        seconds = self.path.settings.body_seconds
+        self.connection.deadline = min(
+            now + seconds, self._started + 2 * seconds + self.received / _BODY_RATE
+        )
 
     def take_all(self, body: bytes) -> None:
         """Take the whole body, within the limit of its route, of a call that has not begun."""
@@ -241,7 +259,7 @@ class CallInHand(Clearing):
     def _forward(self, head: Head, allowed: Allowed) -> None:
         """Write the call as the part gets it, and ask for a connection."""
         route = head.route
-        pool = self.path.pools[route.part]
+        pool = self.path.pools[route.lane]
         self.record_id = uuid7()
         before, behind = self._frame(head, allowed, pool)
         lines = [
@@ -266,7 +284,7 @@ class CallInHand(Clearing):
         self.state = State.ASKING
         self._hold_body(True)
         if not pool.ask(self):
-            self.refuse("overloaded", f"Too many calls wait for {route.part}.")
+            self.refuse("overloaded", pool.full)
 
     def _frame(self, head: Head, allowed: Allowed, pool: Pool) -> tuple[bytes, bytes]:
         """Return the lines for the part around those of the call id and the record id."""
@@ -289,6 +307,14 @@ class CallInHand(Clearing):
     def still_asks(self) -> bool:
         """Return whether the call still wants a connection to its part."""
         return self.state is State.ASKING
+
+    @property
+    def caller(self) -> str:
+        """Return whose share of a `SharedPool` the call takes."""
+        outcome = self._outcome
+        if outcome is not None and outcome.caller is not None:
+            return outcome.caller.subject
+        return self.connection.thumbprint or ""
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
         """Send the call on a connection of the pool."""
@@ -348,10 +374,11 @@ class CallInHand(Clearing):
             self.mismatch("The head of the part's answer is not what parts agree on.")
             return
         self._answer = answer
-        if answer.length is not None and answer.length > BUFFERED_ANSWER:
+        length = answer.length
+        if length is not None and length > BUFFERED_ANSWER and answer.may_have_body:
             if answer.announced is not None:
-                self._large = Streamed(self, answer.announced, answer.length)
-                self.clear(answer.announced, answer.length)
+                self._large = Streamed(self, answer.announced, length)
+                self.clear(answer.announced, length)
             else:
                 self._keep_in_file()
 
@@ -387,7 +414,7 @@ class CallInHand(Clearing):
             self._retried = True
             self.path.counts.retries += 1
             self.state = State.ASKING
-            if self.head is None or not self.path.pools[self.head.route.part].ask(self):
+            if self.head is None or not self.path.pools[self.head.route.lane].ask(self):
                 self.upstream_failed()
         else:
             self.upstream_failed()
@@ -440,9 +467,19 @@ class CallInHand(Clearing):
         """Finish without the caller: what was begun is recorded, and then `withheld`."""
         if self.state is State.SENDING:
             self.cut()
-        elif not self.complete and self.state in (State.WAITING, State.ASKING, State.SENT):
-            self.drop_upstream()
-            self.refuse("call-malformed", "The connection ended before the body did.")
+        elif self.state in (State.WAITING, State.ASKING, State.SENT):
+            if not self.complete:
+                self.drop_upstream()
+                self.refuse("call-malformed", "The connection ended before the body did.")
+            elif self._waits_for_news():
+                self.drop_upstream()
+                self.forget_answer()
+                self.refuse("deadline-exceeded", "The caller hung up before the answer came.")
+
+    def _waits_for_news(self) -> bool:
+        """Tell whether the part may have long to go, and nothing is done by halves without it."""
+        route = None if self.head is None else self.head.route
+        return route is not None and route.slow and route.method == b"GET"
 
     def time_out(self, now: float) -> None:
         """Act on the deadline of the call."""

@@ -199,7 +199,7 @@ class Clearing:
         allowed = self._outcome
         if not isinstance(allowed, Allowed) or allowed.grant is None:
             return None
-        if answer.announced is None:
+        if answer.announced is None and answer.may_have_body:
             return "The answer came without the digest of its data."
         if answer.enforced is not None and answer.enforced[0] != allowed.grant.id:
             return "The part enforced another grant than the one that was decided on."
@@ -208,13 +208,9 @@ class Clearing:
     def _check_again(self) -> Denied | None:
         """Decide once more by the present table; return the refusal, if it is one now."""
         question, allowed, answer = self._question, self._outcome, self._answer
-        # What a publication answers is not data under a permission, and its rows are in force
-        # already: a refusal now would put "denied" on record for what has happened.
-        if (
-            question is None
-            or question.data in (None, "publish")
-            or not isinstance(allowed, Allowed)
-        ):
+        if question is None or question.data is None or not isinstance(allowed, Allowed):
+            return None
+        if question.data == "publish" and self._has_acted():
             return None
         if self.path.settings.test_skip_second_check:
             return None
@@ -226,6 +222,14 @@ class Clearing:
         items = None if answer is None else answer.items
         outcome = recheck(self.path.table, question, allowed, time.time(), items)
         return outcome if isinstance(outcome, Denied) else None
+
+    def _has_acted(self) -> bool:
+        """Tell whether the call changed something of the caller's own.
+
+        What such a call answers is not data under a permission, and a refusal now would put
+        "denied" on record for what has happened.
+        """
+        return self.head is None or self.head.route.method != b"GET"
 
     def _holds_data(self) -> bool:
         """Tell whether the answer is data that a permission let through."""
@@ -377,6 +381,8 @@ class Clearing:
         self.path.in_hand -= 1
         if self._large is not None:
             self._large.close()
+            # A caller that is gone when its record becomes durable leaves the part unread.
+            self.drop_upstream()
         answer = self._answer
         if answer is not None:
             counts = self.path.counts

@@ -268,7 +268,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
         pause = (
             self.holds_body
             or bool(self._unfed)
-            or (bool(self._waiting) and self._waiting[0].complete)
+            or (bool(self._waiting) and self._waiting[0].has_come)
         )
         if pause is not self._reading_paused and self._transport is not None and not self.gone:
             self._reading_paused = pause

@@ -122,7 +122,7 @@ class DataPath:
     Args:
         table: decides; must answer from memory.
         evidence: where records go.
-        pools: by part.
+        pools: by lane, see `Route.lane`.
         local: handlers of routes of the part `gateway`, by operationId.
 
     Attributes:

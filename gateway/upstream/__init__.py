@@ -3,6 +3,7 @@
 from gateway.upstream.connection import Headers, Taker, UpstreamConnection
 from gateway.upstream.deadlines import NEVER, TICK, Deadlines, Timed
 from gateway.upstream.pool import Asker, Pool
+from gateway.upstream.shared import SharedAsker, SharedPool
 
 __all__ = [
     "NEVER",
@@ -11,6 +12,8 @@ __all__ = [
     "Deadlines",
     "Headers",
     "Pool",
+    "SharedAsker",
+    "SharedPool",
     "Taker",
     "Timed",
     "UpstreamConnection",

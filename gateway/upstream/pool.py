@@ -45,6 +45,10 @@ class Pool:
         url: `https://host:port`.
         context: presents the gateway's certificate.
         trust_domain: of the SPIFFE ids.
+        waiting: calls that may wait for a connection.
+
+    Attributes:
+        full: a sentence for calls that get none.
 
     Raises:
         ValueError: `url` is not an https address with a port.
@@ -58,12 +62,14 @@ class Pool:
         trust_domain: str,
         deadlines: Deadlines,
         limit: int,
+        waiting: int = MAX_WAITING,
     ) -> None:
         address = urlsplit(url)
         if address.scheme != "https" or not address.hostname or not address.port:
             raise ValueError(f"the address of {part} is not https://host:port")
         self.part = part
         self.host_line = b"\r\nHost: " + part.encode()
+        self.full = f"Too many calls wait for {part}."
         self.reached = 0
         self.refused = 0
         self._address = (address.hostname, address.port)
@@ -71,6 +77,7 @@ class Pool:
         self._trust_domain = trust_domain
         self._deadlines = deadlines
         self._limit = limit
+        self._may_wait = waiting
         self._open: set[UpstreamConnection] = set()
         self._opening = 0
         self._idle: list[UpstreamConnection] = []
@@ -90,11 +97,16 @@ class Pool:
             if not connection.closing:
                 asker.upstream_ready(connection)
                 return True
-        if self._closed or len(self._waiting) >= MAX_WAITING:
+        if self._closed or (len(self._waiting) >= self._may_wait and not self._drop_departed()):
             return False
         self._waiting.append(asker)
         self._open_more()
         return True
+
+    def _drop_departed(self) -> bool:
+        """Forget calls that were given up while they waited; tell whether that made room."""
+        self._waiting = deque(asker for asker in self._waiting if asker.still_asks)
+        return len(self._waiting) < self._may_wait
 
     async def close(self) -> None:
         """Close all connections; those that carry a call are cut."""

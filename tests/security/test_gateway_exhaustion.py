@@ -22,7 +22,7 @@ from tests.support.processes import wait_until
 
 HOST = ("Host", "gateway.example")
 NEVER = ("Datong-After", "sharing.grant/019aa500-0000-7000-8000-000000000099@999")
-UPLOAD = 32 << 20
+UPLOAD = 16 << 20
 
 
 def held(world: World) -> int:
@@ -47,7 +47,7 @@ async def test_whoever_shows_no_certificate_waits_for_no_state(world: World) -> 
     assert world.part.asked[0].header("Datong-After") is None  # nor does the part wait
 
 
-@with_world(upstream_connections=1)
+@with_world(slow_connections=1)
 async def test_a_body_stays_with_the_caller_until_a_part_takes_it(world: World) -> None:
     own(world)
     release = asyncio.Event()
@@ -58,7 +58,7 @@ async def test_a_body_stays_with_the_caller_until_a_part_takes_it(world: World) 
 
     world.part.respond = hang
     first = await world.connect(world.caller)
-    await first.send(world.query())
+    await first.send(upload(world, b"{}", ("Content-Length", "2")))
     await wait_until(lambda: len(world.part.asked) == 1)
 
     second = await world.connect(world.caller)

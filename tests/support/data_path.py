@@ -38,7 +38,7 @@ from gateway.listener import (
     listening_socket,
 )
 from gateway.settings import PARTS, GatewaySettings
-from gateway.upstream import Deadlines, Pool
+from gateway.upstream import Deadlines, Pool, SharedPool
 from kit.ids import uuid7
 from kit.tls import client_context
 from kit.tokens import SigningKey, Verifier, VerifyingKey, thumbprint
@@ -522,6 +522,17 @@ async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) 
                 settings.upstream_connections,
             )
             for name in PARTS
+        }
+        | {
+            "transfer/slow": SharedPool(
+                "transfer",
+                url,
+                context,
+                "datong.local",
+                deadlines,
+                settings.slow_connections,
+                settings.slow_calls,
+            )
         },
         local={"explain": _explain},
         deadlines=deadlines,

@@ -19,6 +19,7 @@ from tests.support.data_path import (
 from tests.support.permissions import GRANT
 
 HOST = ("Host", "gateway.example")
+CHUNK = "/data/v1/xzqh-divisions/batches/019aa500-0000-7000-8000-0000000000b1/chunks/0"
 LARGE = b"".join(b'{"code":"%06d"}\n' % number for number in range(40_000))
 
 
@@ -305,7 +306,7 @@ def upload(world: World, body: bytes, *framing: tuple[str, str]) -> bytes:
         ("Content-Type", "application/x-ndjson"),
         *framing,
     ]
-    lines = ["PUT /data/v1/xzqh-divisions/rows HTTP/1.1"]
+    lines = [f"PUT {CHUNK} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in fields]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -393,7 +394,7 @@ async def test_an_upload_whose_caller_is_gone_never_reaches_its_end(world: World
 async def test_an_upload_over_the_limit_is_cut_off(world: World) -> None:
     own(world)
     client = await world.connect(world.caller)
-    await client.send(upload(world, b"", ("Content-Length", str((64 << 20) + 1))))
+    await client.send(upload(world, b"", ("Content-Length", str((16 << 20) + 1))))
     assert (await client.read()).code == "body-too-large"
 
 
