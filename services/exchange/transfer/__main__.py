@@ -1,8 +1,9 @@
-"""Run transfer: `python -m services.exchange.transfer api | relay | migrate | republish`.
+"""Run transfer: `python -m services.exchange.transfer api | relay | work | migrate | …`.
 
-The relay imports neither the framework nor the routes: it stays small.
+Relay and worker import neither the framework nor the routes: they stay small.
 """
 
+import argparse
 import asyncio
 import sys
 
@@ -11,7 +12,10 @@ from services.exchange.transfer.settings import TransferSettings
 
 PART = "transfer"
 PACKAGE = "services.exchange.transfer"
-USAGE = f"usage: python -m {PACKAGE} api | relay | migrate [--restored] | republish"
+USAGE = (
+    f"usage: python -m {PACKAGE} api | relay | work | sweep [--older-than SECONDS]"
+    " | migrate [--restored] | republish"
+)
 
 
 async def _api(settings: TransferSettings) -> None:
@@ -33,6 +37,59 @@ async def _relay(settings: TransferSettings) -> None:
     await serve.run_process(settings, background=[publisher.run()], ready=ready)
 
 
+async def _work(settings: TransferSettings) -> None:
+    from kit import serve
+    from kit.clock import SystemClock
+    from kit.db import Db
+    from services.exchange.transfer import worker
+    from services.exchange.transfer.store import Context, FolderObjects
+
+    # One connection per item, and some for claims, leases and the sweep beside them.
+    db = Db(settings.postgres_url, PART, pool=2 * settings.work_concurrency + 2)
+    context = Context(db, FolderObjects(settings.object_directory), SystemClock())
+    working = worker.make_worker(
+        settings.postgres_url,
+        context,
+        concurrency=settings.work_concurrency,
+        lease=settings.work_lease,
+    )
+    sweeping = worker.sweep_hourly(context, chunk_retention=settings.chunk_retention)
+
+    async def ready() -> bool:
+        await db.ping()
+        return True
+
+    try:
+        await serve.run_process(settings, background=[working.run(), sweeping], ready=ready)
+    finally:
+        await db.dispose()
+
+
+async def _sweep(settings: TransferSettings, arguments: list[str]) -> None:
+    from kit.clock import SystemClock
+    from kit.db import Db
+    from services.exchange.transfer.actions import sweeping
+    from services.exchange.transfer.store import Context, FolderObjects
+
+    parser = argparse.ArgumentParser(f"python -m {PACKAGE} sweep")
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=sweeping.OLDER_THAN,
+        metavar="SECONDS",
+        help="leave objects alone that were put later than that (%(default)s)",
+    )
+    asked = parser.parse_args(arguments)
+    db = Db(settings.postgres_url, PART, pool=1)
+    context = Context(db, FolderObjects(settings.object_directory), SystemClock())
+    try:
+        await sweeping.sweep(
+            context, older_than=asked.older_than, chunk_retention=settings.chunk_retention
+        )
+    finally:
+        await db.dispose()
+
+
 async def _republish(_settings: TransferSettings) -> None:
     # Transfer publishes facts only; the command exists so that all services have it.
     logging.get_logger().info("republished", states=0)
@@ -47,13 +104,14 @@ async def _migrate(settings: TransferSettings, arguments: list[str]) -> None:
 def main(arguments: list[str]) -> None:
     """Run the command that `arguments` name."""
     command, *rest = arguments or [""]
-    commands = {"api": _api, "relay": _relay, "republish": _republish}
-    if command != "migrate" and (command not in commands or rest):
+    commands = {"api": _api, "relay": _relay, "work": _work, "republish": _republish}
+    with_arguments = {"migrate": _migrate, "sweep": _sweep}
+    if command not in with_arguments and (command not in commands or rest):
         sys.exit(USAGE)
     settings = TransferSettings()
     logging.configure(PART, settings.log_level)
-    if command == "migrate":
-        asyncio.run(_migrate(settings, rest))
+    if command in with_arguments:
+        asyncio.run(with_arguments[command](settings, rest))
     else:
         asyncio.run(commands[command](settings))
 

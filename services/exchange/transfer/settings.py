@@ -1,14 +1,35 @@
 """Settings of transfer's processes."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from kit.settings import DatabaseSettings
 
 
 class TransferSettings(DatabaseSettings):
-    """What every part has, and how many connections transfer opens."""
+    """What every part has, where objects lie, and how much transfer does at the same time."""
 
+    object_directory: Path = Field(
+        description="Folder of chunks, effects and segments; one for all processes of transfer."
+    )
     query_connections: int = Field(
         8, ge=1, le=100, description="Connections to PostgreSQL that answer queries."
     )
-    loads: int = Field(2, ge=1, le=16, description="Uploads of rows that run at the same time.")
+    loads: int = Field(
+        2, ge=1, le=16, description="Uploads of rows that are checked at the same time."
+    )
+    work_concurrency: int = Field(
+        2, ge=1, le=16, description="Items of work that one worker does at the same time."
+    )
+    work_lease: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Seconds after which another worker takes over what one has stopped doing.",
+    )
+    chunk_retention: float = Field(
+        86_400.0,
+        ge=0,
+        description="Seconds for which the chunks of a finished batch are kept.",
+    )

@@ -8,17 +8,27 @@ from services.exchange.transfer.store.loading import (
     repeated_keys,
     replace_rows,
 )
+from services.exchange.transfer.store.news import News, tell
+from services.exchange.transfer.store.objects import FolderObjects, ObjectDamaged, Objects
 from services.exchange.transfer.store.reading import Dataset, Found, RowReader, TableReplaced
+from services.exchange.transfer.store.work import Context, Work
 
 __all__ = [
+    "Context",
     "Dataset",
+    "FolderObjects",
     "Found",
+    "News",
+    "ObjectDamaged",
+    "Objects",
     "RowReader",
     "TableReplaced",
+    "Work",
     "add_indexes",
     "copy_line",
     "copy_rows",
     "create_table",
     "repeated_keys",
     "replace_rows",
+    "tell",
 ]

@@ -13,6 +13,7 @@ import orjson
 from services.exchange.transfer.domain import Item, ItemType, Layout, Plan
 from services.exchange.transfer.store.tables import (
     LINE,
+    READ,
     TYPES,
     column,
     from_json,
@@ -22,13 +23,6 @@ from services.exchange.transfer.store.tables import (
 
 STATEMENT_SECONDS: Final = 3
 ACQUIRE_SECONDS: Final = 5.0
-
-_READ: Final = {
-    ItemType.DECIMAL: "trim_scale({})::text",
-    ItemType.DATE: "to_char({}, 'YYYY-MM-DD')",
-    ItemType.DATETIME: "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-}
-"""How a column becomes its canonical text; other types are answered as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +186,4 @@ def _value(number: int, kind: ItemType) -> str:
 
 
 def _read(item: Item) -> str:
-    return _READ.get(item.type, "{}").format(column(item))
+    return READ.get(item.type, "{}").format(column(item))

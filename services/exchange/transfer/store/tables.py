@@ -26,6 +26,13 @@ TYPES: Final[Mapping[ItemType, str]] = {
     ItemType.DATETIME: "timestamptz",
 }
 
+READ: Final[Mapping[ItemType, str]] = {
+    ItemType.DECIMAL: "trim_scale({})::text",
+    ItemType.DATE: "to_char({}, 'YYYY-MM-DD')",
+    ItemType.DATETIME: "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+}
+"""How a column becomes its canonical text; other types are read as they are."""
+
 
 def new_table() -> str:
     """Return a name that no table had before."""
@@ -50,6 +57,18 @@ def column_name(item: Item) -> str:
 def column(item: Item) -> str:
     """Return the quoted column of an item."""
     return quoted(column_name(item))
+
+
+def canonical_text(item: Item, of: str = "") -> str:
+    """Return the SQL expression of an item's canonical text (`contracts/rows.md` section 3).
+
+    Args:
+        of: alias of the table, or `old` or `new` in RETURNING.
+    """
+    place = f"{of}.{column(item)}" if of else column(item)
+    if item.type is ItemType.BOOLEAN:
+        return f"{place}::text"
+    return READ.get(item.type, "{}").format(place)
 
 
 def qualified(table: str) -> str:

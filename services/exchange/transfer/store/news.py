@@ -1,0 +1,126 @@
+"""News: who waits for something is woken when it happens, also by another process.
+
+NOTIFY tells a channel at commit. What was missed while a connection was lost is found by looking
+again: whoever waits checks what it waits for after each call, and each second without news.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import asyncpg
+from sqlalchemy import text
+
+from kit.db import Tx
+from kit.logging import get_logger
+
+CHANNEL: Final = "transfer_news"
+AGAIN_SECONDS: Final = 1.0
+"""How long a lost connection is left alone, and the longest wait without a new look."""
+
+log = get_logger()
+
+
+async def tell(tx: Tx, subject: str) -> None:
+    """Wake at commit whoever waits for news of `subject`, such as `batch/<id>`."""
+    await notify(tx, CHANNEL, subject)
+
+
+async def notify(tx: Tx, channel: str, payload: str = "") -> None:
+    """Tell `channel` at commit."""
+    connection = await tx.connection()
+    await connection.execute(
+        text("SELECT pg_notify(:channel, :payload)").bindparams(channel=channel, payload=payload)
+    )
+
+
+async def listen(url: str, channel: str, heard: Callable[[str], None]) -> None:
+    """Call `heard` with what `channel` is told, on a connection of its own, until cancelled.
+
+    After each start of a connection it is called with an empty text: anything may have happened
+    before.
+    """
+    while True:
+        try:
+            await _listen_once(url, channel, heard)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("no news", channel=channel, error=str(error))
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _listen_once(url: str, channel: str, heard: Callable[[str], None]) -> None:
+    connection = await asyncpg.connect(
+        url, timeout=5, server_settings={"application_name": f"datong-{channel.replace('_', '-')}"}
+    )
+    ended = asyncio.Event()
+    connection.add_termination_listener(lambda *_: ended.set())
+    try:
+        await connection.add_listener(channel, lambda _c, _p, _n, payload: heard(payload))
+        heard("")
+        await ended.wait()
+    finally:
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=1)
+
+
+class Watch:
+    """One who waits for news of a subject; made by `News.watch`."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """End the present wait, or the next one."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for news since the last wait, at most `seconds`; tell whether there were any.
+
+        Without news it returns after a second at the latest: look again then.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), max(0.0, min(seconds, AGAIN_SECONDS)))
+        came = self._event.is_set()
+        self._event.clear()
+        return came
+
+
+class News:
+    """The news of one process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._watches: dict[str, set[Watch]] = defaultdict(set)
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        await listen(self._url, CHANNEL, self.hear)
+
+    def hear(self, subject: str) -> None:
+        """Wake those who wait for `subject`; all, when it is empty."""
+        heard = list(self._watches) if not subject else [subject]
+        for name in heard:
+            for watch in self._watches.get(name, ()):
+                watch.wake()
+
+    @contextlib.contextmanager
+    def watch(self, subject: str) -> Iterator[Watch]:
+        """Watch `subject` within the block.
+
+        Open it before the first look, so that nothing is missed between look and wait.
+        """
+        watch = Watch()
+        self._watches[subject].add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[subject].discard(watch)
+            if not self._watches[subject]:
+                del self._watches[subject]
+
+    async def wait(self, subject: str, seconds: float) -> bool:
+        """Wait for news of `subject` from now on, at most `seconds` and at most one second."""
+        with self.watch(subject) as watch:
+            return await watch.wait(seconds)

@@ -1,0 +1,163 @@
+"""The worker: claims items of work, does them, and takes over what others left behind."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from kit.logging import get_logger
+from services.exchange.transfer.actions import sweeping
+from services.exchange.transfer.store import news, work
+from services.exchange.transfer.store.work import Context, LeaseLost, Work
+
+POLL_SECONDS: Final = 1.0
+"""How long an item waits at most that nobody was woken for."""
+STOP_SECONDS: Final = 2.0
+MAX_BACKOFF: Final = 30.0
+SWEEP_SECONDS: Final = 3600.0
+
+Handler = Callable[[Work, Context], Awaitable[None]]
+
+log = get_logger()
+
+
+class Worker:
+    """Does work of several lanes side by side.
+
+    Args:
+        url: of the database, for being woken.
+        context: what items are done with. Its database needs a connection per item and one more.
+        handlers: what does an item of each kind.
+        concurrency: items at the same time.
+        lease: seconds after which an item is taken over that is not renewed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        context: Context,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int = 2,
+        lease: float = 10.0,
+    ) -> None:
+        self._url = url
+        self._context = context
+        self._handlers = handlers
+        self._concurrency = concurrency
+        self._lease = lease
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled; what is being done then is given back at once."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(news.listen(self._url, work.CHANNEL, self._wake))
+            for _ in range(self._concurrency):
+                group.create_task(self._work())
+
+    def _wake(self, _payload: str) -> None:
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
+
+    async def _work(self) -> None:
+        while True:
+            woken = self._woken
+            claimed = await self._claim()
+            if claimed is not None:
+                await self._do(claimed)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), POLL_SECONDS)
+
+    async def _claim(self) -> Work | None:
+        try:
+            return await work.claim(self._context.db, seconds=self._lease)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database is asked again
+            log.warning("no work can be claimed", error=repr(error))
+            return None
+
+    async def _do(self, item: Work) -> None:
+        """Do one item, or give it back; never raises but when cancelled."""
+        started = time.perf_counter()
+        job = asyncio.ensure_future(self._handle(item))
+        renewal = asyncio.create_task(self._renew(item, job))
+        try:
+            await asyncio.wait([job])
+        except asyncio.CancelledError:
+            await self._stop(item, job, renewal)
+            raise
+        renewal.cancel()
+        facts = {"work": item.id, "kind": item.kind, "lane": item.lane, "attempts": item.attempts}
+        seconds = round(time.perf_counter() - started, 3)
+        if job.cancelled() or isinstance(job.exception(), LeaseLost):
+            log.warning("work was taken over", **facts, seconds=seconds)
+        elif error := job.exception():
+            log.error("work failed", **facts, seconds=seconds, exc_info=error)
+            await self._release(item, min(MAX_BACKOFF, _backoff(item.attempts)), repr(error))
+        else:
+            log.info("work is done", **facts, seconds=seconds)
+
+    async def _handle(self, item: Work) -> None:
+        handler = self._handlers.get(item.kind)
+        if handler is None:
+            raise LookupError(f"this release does no {item.kind}")
+        await handler(item, self._context)
+
+    async def _renew(self, item: Work, job: asyncio.Future[None]) -> None:
+        """Renew the lease until cancelled; end the job when the lease is lost."""
+        until = time.monotonic() + self._lease
+        while time.monotonic() < until:
+            await asyncio.sleep(self._lease * 0.3)
+            asked = time.monotonic()
+            try:
+                if not await work.renew(self._context.db, item, seconds=self._lease):
+                    break
+                until = asked + self._lease
+            except Exception as error:  # noqa: BLE001 - asked again while the lease lasts
+                log.warning("lease not renewed", work=item.id, error=repr(error))
+        job.cancel()
+
+    async def _stop(
+        self, item: Work, job: asyncio.Future[None], renewal: asyncio.Task[None]
+    ) -> None:
+        job.cancel()
+        renewal.cancel()
+        await asyncio.wait([job, renewal])
+        if job.cancelled() or job.exception() is not None:
+            await self._release(item, 0.0, None)
+
+    async def _release(self, item: Work, after: float, failure: str | None) -> None:
+        """Give an item back; when that fails it is taken over after its lease."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await work.release(self._context.db, item, after=after, failure=failure)
+        except Exception as error:  # noqa: BLE001 - as said above
+            log.warning("work not given back", work=item.id, error=repr(error))
+
+
+def _backoff(attempts: int) -> float:
+    # Half a second, doubled each time; not all workers at the same moment.
+    return 0.5 * 2.0 ** min(attempts - 1, 10) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+HANDLERS: Final[dict[str, Handler]] = {}
+"""What does an item of each kind of this release."""
+
+
+def make_worker(url: str, context: Context, **options: Any) -> Worker:
+    """Return a worker that does all kinds of work of this release."""
+    return Worker(url, context, HANDLERS, **options)
+
+
+async def sweep_hourly(context: Context, *, chunk_retention: float) -> None:
+    """Sweep once an hour until cancelled; a sweep that fails is made up for by the next one."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await sweeping.sweep(
+                context, older_than=sweeping.OLDER_THAN, chunk_retention=chunk_retention
+            )
+        except Exception as error:
+            log.error("sweep failed", exc_info=error)
