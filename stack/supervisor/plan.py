@@ -25,7 +25,7 @@ PROGRAMS = Programs(
         "identity": ("services.identity", ("api", "relay")),
         "catalog": ("services.catalog", ("api", "relay")),
         "sharing": ("services.exchange.sharing", ("api", "relay", "consume")),
-        "transfer": ("services.exchange.transfer", ("api", "relay")),
+        "transfer": ("services.exchange.transfer", ("api", "relay", "work")),
         "audit": ("services.audit", ("api", "write")),
     },
     gateway="gateway",

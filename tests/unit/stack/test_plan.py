@@ -42,6 +42,7 @@ def test_every_role_of_every_part_and_each_slot_is_a_process(places: Places) -> 
         "sharing-relay",
         "transfer-api",
         "transfer-relay",
+        "transfer-work",
     ]
 
 
