@@ -188,21 +188,21 @@ def choose_items(asked: Sequence[str] | None, entry: Entry, grant: Grant) -> tup
     return tuple(chosen)
 
 
-def require_covered(subscription: Subscription, grant: Grant) -> None:
-    """Check that the grant, as it is now, still covers every item of a subscription.
+def require_covered(subscription: str, items: Sequence[str], grant: Grant) -> None:
+    """Check that the grant, as it is now, still covers the items of a subscription.
 
     Raises:
         ItemsNotGranted: the grant was narrowed.
     """
-    refused = [name for name in subscription.items if name not in grant.items]
+    refused = [name for name in items if name not in grant.items]
     if refused:
         raise refusals.ItemsNotGranted(
             f"The grant {grant.id} does not cover {', '.join(refused)} any more; end the "
-            f"subscription {subscription.id} and subscribe again.",
+            f"subscription {subscription} and subscribe again.",
             facts={
                 "grant": grant.id,
                 "grant_version": grant.version,
-                "subscription": subscription.id,
+                "subscription": subscription,
                 "items": refused,
                 "granted": sorted(grant.items),
             },
