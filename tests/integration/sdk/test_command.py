@@ -164,6 +164,30 @@ async def test_a_suspension_names_the_state_to_wait_for(
     assert double.of(QUERY)[0].headers["datong-after"] == "sharing.grant/g1@7"
 
 
+@pytest.mark.parametrize(
+    ("options", "modes"),
+    [
+        ((), ["query"]),
+        (("--mode", "batch"), ["batch"]),
+        (("--mode", "query", "--mode", "batch"), ["query", "batch"]),
+    ],
+)
+async def test_a_request_names_the_modes_of_receiving(
+    datong: Any, double: Any, answering: Answering, options: tuple[str, ...], modes: list[str]
+) -> None:
+    double.on("/sharing/v1/requests", answering({"id": "r1"}, status=201))
+
+    code, _, error = await datong(
+        *("request", "divisions", "--system", "s1", "--item", "code"),
+        *("--purpose", "registration", "--basis", "条例", "--scenario", "登记"),
+        *("--from", "2026-12-01T00:00:00Z", "--until", "2027-12-01T00:00:00Z"),
+        *options,
+    )
+
+    assert code == 0, error
+    assert double.of("/sharing/v1/requests")[0].json()["modes"] == modes
+
+
 async def test_an_explanation_lists_the_checks(
     datong: Any, double: Any, answering: Answering
 ) -> None:
