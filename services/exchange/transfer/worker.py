@@ -89,15 +89,22 @@ class Worker:
             await self._stop(item, job, renewal)
             raise
         renewal.cancel()
-        facts = {"work": item.id, "kind": item.kind, "lane": item.lane, "attempts": item.attempts}
-        seconds = round(time.perf_counter() - started, 3)
-        if job.cancelled() or isinstance(job.exception(), LeaseLost):
-            log.warning("work was taken over", **facts, seconds=seconds)
-        elif error := job.exception():
-            log.error("work failed", **facts, seconds=seconds, exc_info=error)
-            await self._release(item, min(MAX_BACKOFF, _backoff(item.attempts)), repr(error))
+        facts = {
+            "work": item.id,
+            "kind": item.kind,
+            "lane": item.lane,
+            "attempts": item.attempts,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        error = LeaseLost() if job.cancelled() else job.exception()
+        if error is None:
+            log.info("work is done", **facts)
+        elif isinstance(error, LeaseLost) or not await self._release(
+            item, min(MAX_BACKOFF, _backoff(item.attempts)), repr(error)
+        ):
+            log.warning("work was taken over", **facts, error=repr(error))
         else:
-            log.info("work is done", **facts, seconds=seconds)
+            log.error("work failed", **facts, exc_info=error)
 
     async def _handle(self, item: Work) -> None:
         handler = self._handlers.get(item.kind)
@@ -128,13 +135,18 @@ class Worker:
         if job.cancelled() or job.exception() is not None:
             await self._release(item, 0.0, None)
 
-    async def _release(self, item: Work, after: float, failure: str | None) -> None:
-        """Give an item back; when that fails it is taken over after its lease."""
+    async def _release(self, item: Work, after: float, failure: str | None) -> bool:
+        """Give an item back, which is taken over after its lease when that fails.
+
+        Returns:
+            False when another worker had it already.
+        """
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await work.release(self._context.db, item, after=after, failure=failure)
+                return await work.release(self._context.db, item, after=after, failure=failure)
         except Exception as error:  # noqa: BLE001 - as said above
             log.warning("work not given back", work=item.id, error=repr(error))
+            return True
 
 
 def _backoff(attempts: int) -> float:

@@ -57,6 +57,7 @@ def environment(folder: Path, url: str, kafka: str) -> tuple[dict[str, str], Cer
         "DATONG_ISSUER": ISSUER,
         "DATONG_AUDIENCE": AUDIENCE,
         "DATONG_POSTGRES_URL_FILE": str(url_file),
+        "DATONG_OBJECT_DIRECTORY": str(folder / "objects"),
     }
     return values, certificates
 

@@ -147,19 +147,20 @@ async def renew(db: Db, work: Work, *, seconds: float) -> bool:
         return renewed.rowcount == 1
 
 
-async def release(db: Db, work: Work, *, after: float, failure: str | None) -> None:
-    """Give `work` back, to be done again after `after` seconds.
+async def release(db: Db, work: Work, *, after: float, failure: str | None) -> bool:
+    """Give `work` back, to be done again after `after` seconds; tell whether it was still held.
 
     Args:
         failure: why, for operators; null when nothing failed.
     """
     async with db.begin() as tx:
         connection = await tx.connection()
-        await connection.execute(
+        released = await connection.execute(
             _RELEASE.bindparams(id=work.id, claim=work.claim, after=after, failure=failure)
         )
         if not after:
             await notify(tx, CHANNEL)
+        return released.rowcount == 1
 
 
 async def finish(tx: Tx, work: Work) -> None:
