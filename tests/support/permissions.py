@@ -57,9 +57,11 @@ QUERY = Call(
     thumbprint=THUMBPRINT,
     claims=CLAIMS,
 )
+RECEIVE = replace(QUERY, route="list_deliveries", data="batch")
+"""Allowed when the grant covers the mode `batch`."""
 PUBLISH = replace(
     QUERY,
-    route="load_rows",
+    route="open_batch",
     data="publish",
     purpose=None,
     thumbprint=OWNER_THUMBPRINT,

@@ -137,6 +137,15 @@ def test_every_check_is_listed_with_its_fact() -> None:
     assert (said["system"], said["mode"]) == (SYSTEM, "query")
 
 
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("batch", "mode-not-granted"), ("publish", "not-the-owner")]
+)
+def test_every_mode_of_data_calls_is_explained(mode: str, reason: str) -> None:
+    status, said = explain({**ASKED, "mode": mode})
+    assert status == 200
+    assert (said["mode"], said["decision"], said["reason"]) == (mode, "denied", reason)
+
+
 def test_the_first_check_that_fails_is_the_reason() -> None:
     _, said = explain({**ASKED, "purpose": "marketing"})
     assert (said["decision"], said["reason"]) == ("denied", "purpose-not-granted")

@@ -17,6 +17,7 @@ from tests.support.permissions import (
     PUBLISH,
     QUERY,
     READ_DIVISIONS,
+    RECEIVE,
     SYSTEM,
     THUMBPRINT,
     PlainTable,
@@ -118,6 +119,70 @@ def test_a_call_at_the_edge_of_a_fact_is_allowed(
     table: dict[str, Any], call: dict[str, Any]
 ) -> None:
     assert isinstance(decide(a_table(**table), replace(QUERY, **call), NOW), Allowed)
+
+
+BATCH = {"modes": frozenset({"batch"})}
+
+
+def test_a_delivery_is_received_under_a_grant_for_batches() -> None:
+    outcome = decide(a_table(grant=BATCH), RECEIVE, NOW)
+
+    assert isinstance(outcome, Allowed)
+    assert outcome.grant_ref == f"{GRANT}@2"
+
+
+@pytest.mark.parametrize(
+    ("call", "granted"), [(RECEIVE, frozenset({"query"})), (QUERY, frozenset({"batch", "file"}))]
+)
+def test_a_grant_for_one_mode_is_none_for_another(call: Call, granted: frozenset[str]) -> None:
+    outcome = denied(a_table(grant={"modes": granted}), call)
+
+    assert outcome.reason == "mode-not-granted"
+    assert f"the mode {call.data};" in outcome.detail
+    assert outcome.facts["mode"] == call.data
+    assert outcome.facts["granted"] == sorted(granted)
+
+
+@pytest.mark.parametrize(
+    ("call", "table", "reason"),
+    [
+        ({"resource": "no-such-resource"}, {}, "resource-unknown"),
+        ({"purpose": None}, {}, "purpose-missing"),
+        ({"purpose": "marketing"}, {}, "purpose-not-granted"),
+        ({"grant": "019aa450-0000-7000-8000-00000000ffff"}, {}, "grant-missing"),
+        ({}, {"grants": []}, "grant-missing"),
+        ({}, {"grant": {**BATCH, "state": "suspended"}}, "grant-suspended"),
+        ({}, {"grant": {**BATCH, "state": "ended"}}, "grant-ended"),
+        ({}, {"grant": {**BATCH, "valid_until": NOW}}, "grant-expired"),
+        ({}, {"grant": {**BATCH, "readable": False}}, "permission-unreadable"),
+        ({}, {"entry": {"state": "withdrawn"}, "grant": BATCH}, "resource-withdrawn"),
+        ({}, {"entry": {"share_class": "not_shared"}, "grant": BATCH}, "class-not-shared"),
+    ],
+)
+def test_a_delivery_is_refused_for_every_reason_for_which_a_query_is(
+    call: dict[str, Any], table: dict[str, Any], reason: str
+) -> None:
+    permissions = a_table(**{"grant": BATCH, **table})
+
+    assert denied(permissions, replace(RECEIVE, **call)).reason == reason
+
+
+def test_the_owner_receives_its_own_deliveries_under_a_grant_only() -> None:
+    by_owner = replace(RECEIVE, thumbprint=OWNER_THUMBPRINT, claims=PUBLISH.claims)
+
+    assert denied(a_table(grant=BATCH), by_owner).reason == "grant-missing"
+
+
+def test_a_recheck_refuses_a_delivery_whose_mode_the_grant_has_lost() -> None:
+    table = a_table(grant=BATCH)
+    outcome = decide(table, RECEIVE, NOW)
+    assert isinstance(outcome, Allowed)
+    table.grants[GRANT] = replace(table.grants[GRANT], modes=frozenset({"query"}), version=3)
+
+    again = recheck(table, RECEIVE, outcome, NOW)
+
+    assert isinstance(again, Denied)
+    assert again.reason == "mode-not-granted"
 
 
 def test_a_class_that_a_law_does_not_share_is_refused_with_that_law() -> None:

@@ -34,6 +34,16 @@ def test_named_fields_are_passed_on_as_they_came() -> None:
     assert head.purpose == "statistics"
 
 
+def test_a_range_is_passed_on_with_what_it_is_conditional_on() -> None:
+    head = head_of((b"range", b"bytes=65536-"), (b"if-range", b'"ab"'), method=b"GET")
+    assert head.forwarded == [b"\r\nRange: bytes=65536-", b'\r\nIf-Range: "ab"']
+
+
+@pytest.mark.parametrize("name", [b"Range", b"If-Range"])
+def test_a_second_range_is_malformed(name: bytes) -> None:
+    assert code_of((name, b"bytes=0-1"), (name.lower(), b"bytes=2-3")) == "call-malformed"
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -52,6 +52,35 @@ def test_a_query_string_does_not_change_the_route(router: Router) -> None:
     assert match.route.operation == "list_entries"
 
 
+def test_deliveries_are_data_under_grants_and_batches_are_publications(router: Router) -> None:
+    segment = router.match(b"GET", b"/data/v1/abc/deliveries/d1/segments/0")
+    assert (segment.route.operation, segment.route.data) == ("get_segment", "batch")
+    assert segment.resource == "abc"
+    assert router.match(b"POST", b"/data/v1/abc/batches").route.data == "publish"
+    assert router.match(b"GET", b"/data/v1/abc/reconciliations/days").route.data is None
+
+
+def test_calls_that_take_long_have_a_lane_of_their_own(router: Router) -> None:
+    lanes = {route.operation: route.lane for route in router.routes}
+    assert lanes["query"] == lanes["open_batch"] == "transfer"
+    for operation in ("put_chunk", "get_batch", "list_deliveries", "get_segment"):
+        assert lanes[operation] == "transfer/slow"
+    assert all(route.slow for route in router.routes if route.streams)
+
+
+def test_a_route_that_waits_is_slow() -> None:
+    document = yaml.safe_load(CONTRACT.read_text("utf-8"))
+    wait = {"$ref": "#/components/parameters/Wait"}
+    waiting = [
+        operation
+        for item in document["paths"].values()
+        for operation in item.values()
+        if isinstance(operation, dict) and wait in operation.get("parameters", [])
+    ]
+    assert {operation["operationId"] for operation in waiting} == {"get_batch", "list_deliveries"}
+    assert all(operation["x-datong-slow"] for operation in waiting)
+
+
 def test_uploads_are_passed_on_in_pieces_and_queries_are_held(router: Router) -> None:
     assert router.match(b"PUT", b"/data/v1/abc/batches/b1/chunks/0").route.streams
     assert not router.match(b"POST", b"/data/v1/abc/query").route.streams
@@ -166,10 +195,22 @@ def test_two_names_for_one_parameter_are_a_fault_of_the_contract() -> None:
             "x-datong-part": "transfer",
             "x-datong-data": "steal",
         },
+        {
+            "operationId": "a",
+            "x-datong-access": "caller",
+            "x-datong-part": "transfer",
+            "x-datong-body-limit": 1 << 24,
+        },
+        {
+            "operationId": "a",
+            "x-datong-access": "public",
+            "x-datong-part": "transfer",
+            "x-datong-data": "batch",
+        },
     ],
 )
 def test_a_route_without_complete_marks_is_a_fault_of_the_contract(
-    operation: dict[str, str],
+    operation: dict[str, str | int],
 ) -> None:
     with pytest.raises(ValueError, match="x-datong"):
         routes_of({"paths": {"/x": {"get": operation}}})

@@ -18,6 +18,7 @@ from tests.support.permissions import (
     PUBLISH,
     QUERY,
     READ_DIVISIONS,
+    RECEIVE,
     SYSTEM,
     THUMBPRINT,
     PlainTable,
@@ -51,7 +52,7 @@ ORDER = [
 ]
 
 
-@pytest.mark.parametrize("call", [QUERY, PUBLISH])
+@pytest.mark.parametrize("call", [QUERY, RECEIVE, PUBLISH])
 def test_checks_come_in_the_order_of_the_design(call: Call) -> None:
     names = [check.name for check in explain(a_table(), call, NOW) if check.name in ORDER]
 
@@ -70,6 +71,13 @@ def test_every_check_of_an_allowed_call_passes_and_states_its_fact() -> None:
     assert all(check.passed for check in checks)
     assert all(check.fact.endswith(".") for check in checks)
     assert "The purpose public-health is granted." in [check.fact for check in checks]
+
+
+def test_a_mode_that_is_not_granted_is_named() -> None:
+    failed = [check for check in explain(a_table(), RECEIVE, NOW) if check.passed is False]
+
+    assert [check.name for check in failed] == ["mode-not-granted"]
+    assert "does not cover the mode batch" in failed[0].fact
 
 
 def test_checks_after_a_refusal_are_still_told() -> None:
@@ -148,7 +156,7 @@ grants = st.builds(
     valid_from=st.one_of(st.none(), times()),
     valid_until=st.one_of(st.none(), times()),
     purposes=st.sampled_from([frozenset({"public-health"}), frozenset({"statistics"})]),
-    modes=st.sampled_from([frozenset({"query"}), frozenset({"file"})]),
+    modes=st.sampled_from([frozenset({"query"}), frozenset({"batch"})]),
     systems=st.sampled_from([frozenset({SYSTEM}), frozenset({OTHER_SYSTEM})]),
     entry=st.sampled_from([ENTRY, "019aa400-0000-7000-8000-0000000000e2"]),
     readable=st.sampled_from([True, True, False]),
@@ -156,7 +164,7 @@ grants = st.builds(
 tables = st.builds(a_table, **changes, grants=st.lists(grants, max_size=4))
 calls = st.builds(
     replace,
-    st.sampled_from([QUERY, PUBLISH]),
+    st.sampled_from([QUERY, RECEIVE, PUBLISH]),
     thumbprint=st.sampled_from([THUMBPRINT, THUMBPRINT, None, "unknown"]),
     claims=st.sampled_from([CLAIMS, CLAIMS, None, replace(CLAIMS, exp=NOW - DAY)]),
     purpose=st.sampled_from(["public-health", "statistics", "marketing", None]),
@@ -179,27 +187,27 @@ def test_decide_and_explain_agree(table: PlainTable, call: Call) -> None:
         assert failed[0].fact == outcome.detail
 
 
-@given(tables, calls)
-def test_no_grant_no_query(table: PlainTable, call: Call) -> None:
+@given(tables, calls, st.sampled_from([QUERY, RECEIVE]))
+def test_no_grant_no_data(table: PlainTable, call: Call, kind: Call) -> None:
     table.grants.clear()
 
-    outcome = decide(table, replace(call, data="query", route="query"), NOW)
+    outcome = decide(table, replace(call, data=kind.data, route=kind.route), NOW)
 
     assert isinstance(outcome, Denied)
 
 
 @given(tables, calls)
-def test_an_allowed_query_names_a_grant_that_covers_it(table: PlainTable, call: Call) -> None:
+def test_an_allowed_reading_names_a_grant_that_covers_it(table: PlainTable, call: Call) -> None:
     outcome = decide(table, call, NOW)
 
-    if isinstance(outcome, Allowed) and call.data == "query":
+    if isinstance(outcome, Allowed) and call.data != "publish":
         grant = outcome.grant
         assert grant is not None
         assert grant in table.grants.values()
         assert grant.state == "active"
         assert grant.readable
         assert call.purpose in grant.purposes
-        assert "query" in grant.modes
+        assert call.data in grant.modes
         assert SYSTEM in grant.systems
         assert (grant.valid_from or 0) <= NOW < (grant.valid_until or float("inf"))
 

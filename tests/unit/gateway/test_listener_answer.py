@@ -31,6 +31,24 @@ def test_fields_for_callers_pass_and_all_others_stay_inside() -> None:
     )
 
 
+def test_a_range_says_which_bytes_it_holds() -> None:
+    said = head(
+        206,
+        (b"content-range", b"bytes 5-9/20"),
+        (b"accept-ranges", b"bytes"),
+        (b"content-length", b"5"),
+    )
+    assert said.startswith(
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-9/20\r\nAccept-Ranges: bytes\r\n"
+    )
+
+
+def test_an_answer_that_has_no_body_tells_no_length() -> None:
+    said = head(304, (b"etag", b'"ab"'), (b"content-length", b"70000"))
+    assert b"Content-Length" not in said
+    assert b'ETag: "ab"' in said
+
+
 def test_what_the_part_counted_is_read() -> None:
     answer = read_answer(
         200,

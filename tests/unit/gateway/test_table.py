@@ -19,6 +19,7 @@ from tests.support.permissions import (
     OTHER_SYSTEM,
     QUERY,
     READ_DIVISIONS,
+    RECEIVE,
     SYSTEM,
     THUMBPRINT,
 )
@@ -386,6 +387,19 @@ def test_fifty_thousand_grants_change_without_rebuilding() -> None:
     assert len(index) == 50_000
     assert not [g for g in index.of(system, grant.resource) if g.id == grant.id]
     assert moved in index.of("system-0", grant.resource)
+
+
+def test_rules_of_items_and_the_mode_batch_are_taken(table: PermissionTable) -> None:
+    rules = {"max_length": 6, "pattern": "[0-9]{6}", "codes": ["330106"]}
+    bounds = {"name": "level", "title": "级别", "type": "integer", "minimum": "1", "maximum": "5"}
+    items = [{"name": "code", "title": "代码", "type": "text", "key": True, **rules}, bounds]
+    put(table, "entry", ENTRY_STATE | {"items": items, "modes": ["query", "batch"]}, 2)
+    assert reason(table, RECEIVE) == "mode-not-granted"
+
+    put(table, "grant", GRANT_STATE | {"modes": ["batch"]}, 2)
+    assert reason(table, RECEIVE) is None
+    assert reason(table) == "mode-not-granted"
+    assert not table.unreadable
 
 
 def test_states_may_say_more_than_is_read(table: PermissionTable) -> None:
