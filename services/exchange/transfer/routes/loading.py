@@ -10,7 +10,7 @@ from kit import problems
 from kit.app import DirectRoute
 from kit.clock import Clock
 from kit.db import Db
-from services.exchange.transfer import domain, schemas
+from services.exchange.transfer import domain
 from services.exchange.transfer.actions import loading
 from services.exchange.transfer.domain import refusals
 from services.exchange.transfer.routes.asking import (
@@ -23,6 +23,7 @@ from services.exchange.transfer.routes.asking import (
     owned,
     require_type,
 )
+from services.exchange.transfer.schemas import queries as schemas
 
 NDJSON: Final = "application/x-ndjson"
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from kit import problems
 from kit.app import DirectRoute
 from kit.clock import Clock
-from services.exchange.transfer import domain, schemas
+from services.exchange.transfer import domain
 from services.exchange.transfer.actions import queries
 from services.exchange.transfer.routes.asking import (
     CALLER_CODES,
@@ -19,6 +19,7 @@ from services.exchange.transfer.routes.asking import (
     granted,
     read_json,
 )
+from services.exchange.transfer.schemas import queries as schemas
 from services.exchange.transfer.store import RowReader
 
 router = APIRouter(prefix="/data/v1", tags=["transfer"], route_class=DirectRoute)
