@@ -1,6 +1,15 @@
 """Pure rules of transfer: items, values, rows, what a grant lets a query see."""
 
 from services.exchange.transfer.domain import refusals
+from services.exchange.transfer.domain.chunks import (
+    MAX_FAULTS,
+    MAX_ROWS,
+    MAX_UNPACKED,
+    Checked,
+    ChunkFormat,
+    Fault,
+    check_chunk,
+)
 from services.exchange.transfer.domain.deliveries import (
     Delivery,
     DeliveryKind,
@@ -70,14 +79,20 @@ __all__ = [
     "BATCH_ROWS",
     "DEFAULT_LIMIT",
     "MAX_ERRORS",
+    "MAX_FAULTS",
     "MAX_LIMIT",
+    "MAX_ROWS",
+    "MAX_UNPACKED",
     "PUBLISHED",
     "WITHDRAWN",
+    "Checked",
+    "ChunkFormat",
     "Copies",
     "CopyReader",
     "Delivery",
     "DeliveryKind",
     "Entry",
+    "Fault",
     "Figures",
     "Grant",
     "Item",
@@ -101,6 +116,7 @@ __all__ = [
     "byte_range",
     "canonical_row",
     "canonical_rows",
+    "check_chunk",
     "choose_items",
     "compare",
     "effect_names",

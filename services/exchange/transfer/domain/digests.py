@@ -140,7 +140,7 @@ def _rows_of(columns: Sequence[Any], names: Sequence[str], bare: Sequence[bool])
     parts: list[Any] = ["{"]
     for n, column in enumerate(columns):
         quote = "" if bare[n] else '"'
-        text = column if bare[n] else _escaped(column)
+        text = column if bare[n] else escaped(column)
         before = ("," if always is None or n > always else "") + names[n] + quote
         after = quote + ("," if always is not None and n < always else "")
         if column.null_count:
@@ -164,8 +164,8 @@ def _add_literal(parts: list[Any], text: str) -> None:
         parts.append(text)
 
 
-def _escaped(column: Any) -> Any:
-    """Escape what JSON must escape, in a column that has any of it."""
+def escaped(column: Any) -> Any:
+    """Return a `utf8` array with what JSON must escape escaped (RFC 8785 section 3.2.2.2)."""
     _, offsets, data = column.buffers()
     if data is None:
         return column

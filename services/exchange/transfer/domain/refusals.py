@@ -241,3 +241,59 @@ class ReceiptDiffers(DomainError):
 
     kind: ClassVar = Kind.CONFLICT
     code: ClassVar = "receipt-differs"
+
+
+class ColumnUnknown(DomainError):
+    """A chunk has a column or member that no item is named like."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "column-unknown"
+
+
+class ColumnMissing(DomainError):
+    """A chunk lacks the column of an item that every row has a value of."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "column-missing"
+
+
+class SchemaMismatch(DomainError):
+    """A column of an Arrow stream has a type that its item does not take."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "schema-mismatch"
+
+
+class CsvMalformed(DomainError):
+    """A chunk is not CSV of one header and records as wide as it."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "csv-malformed"
+
+
+class NdjsonMalformed(DomainError):
+    """A line of a chunk is not one strict JSON object."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "ndjson-malformed"
+
+
+class ArrowMalformed(DomainError):
+    """A chunk is not one whole and consistent Arrow IPC stream."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "arrow-malformed"
+
+
+class TextNotUtf8(DomainError):
+    """A chunk holds bytes that are not UTF-8."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "text-not-utf8"
+
+
+class ChunkTooLarge(DomainError):
+    """A chunk holds more rows, or more unpacked bytes, than one chunk may."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "chunk-too-large"
