@@ -1,6 +1,7 @@
 """Projections: what all subscriptions with the same items share, version by version."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -216,53 +217,53 @@ async def add_projected(
     )
 
 
-async def read_snapshot(
-    db: Db, entry: str, wanted: Callable[[Snapshot], tuple[Sequence[Item], Take] | None]
-) -> Snapshot:
-    """Return the dataset of `entry` as it is, and hand its rows out as they are at that version.
+@asynccontextmanager
+async def snapshot_of(db: Db, entry: str) -> AsyncIterator[tuple[Tx, Snapshot]]:
+    """Open a transaction that sees the dataset of `entry` at one version, whatever is sealed.
 
-    One transaction sees one version, whatever is sealed meanwhile.
-
-    Args:
-        wanted: says, knowing the version, which items to read and what takes them: CSV of COPY
-            with every value quoted, in the order of the key and in pieces of any size; None to
-            read no rows.
-
-    Raises:
-        TableReplaced: a newer batch replaced the table before it was read; begin again.
+    It is for reading: nothing is written in it.
     """
     async with db.begin() as tx:
         await tx.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         row = await tx.get(DatasetRow, entry)
         if row is None:
-            snapshot = Snapshot(0, None, None, 0, TableDigest().hexdigest(), None)
-        else:
-            query = select(BatchRow.id).where(
-                BatchRow.entry == entry, BatchRow.version == row.version
-            )
-            batch = (await tx.exec(query)).one_or_none()
-            snapshot = Snapshot(
+            yield tx, Snapshot(0, None, None, 0, TableDigest().hexdigest(), None)
+            return
+        query = select(BatchRow.id).where(BatchRow.entry == entry, BatchRow.version == row.version)
+        batch = (await tx.exec(query)).one_or_none()
+        yield (
+            tx,
+            Snapshot(
                 row.version, from_json(row.items), row.table_name, row.rows, row.digest, batch
-            )
-        asked = wanted(snapshot)
-        if asked is not None and snapshot.layout is not None and snapshot.table is not None:
-            await _copy_out(tx, snapshot.table, snapshot.layout, *asked)
-    return snapshot
+            ),
+        )
 
 
-async def _copy_out(tx: Tx, table: str, layout: Layout, items: Sequence[Item], take: Take) -> None:
+async def copy_out(tx: Tx, snapshot: Snapshot, items: Sequence[Item], take: Take) -> None:
+    """Hand all rows of a snapshot out, in the order of their key.
+
+    Args:
+        tx: the transaction of the snapshot.
+        items: columns, in order.
+        take: takes CSV of COPY, every value quoted.
+
+    Raises:
+        TableReplaced: a newer batch replaced the table before it was read; begin again.
+    """
+    if snapshot.layout is None or snapshot.table is None:
+        return
     columns = ", ".join(
         _TEXTS.get(item.type, "{}::text").format(f"t.{column(item)}") for item in items
     )
-    order = ", ".join(f"t.{column(item)}" for item in layout.key)
+    order = ", ".join(f"t.{column(item)}" for item in snapshot.layout.key)
     raw = await (await tx.connection()).get_raw_connection()
     driver: Any = raw.driver_connection
     try:
         await driver.copy_from_query(
-            f"SELECT {columns} FROM {qualified(table)} AS t ORDER BY {order}",  # noqa: S608 - quoted names only
+            f"SELECT {columns} FROM {qualified(snapshot.table)} AS t ORDER BY {order}",  # noqa: S608 - quoted names only
             output=take,
             format="csv",
             force_quote=True,
         )
     except asyncpg.UndefinedTableError as error:
-        raise TableReplaced(table) from error
+        raise TableReplaced(snapshot.table) from error

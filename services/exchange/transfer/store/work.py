@@ -8,7 +8,7 @@ All times are the database's.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -17,6 +17,7 @@ from sqlalchemy import text
 from kit.clock import Clock
 from kit.db import Db, Tx
 from kit.ids import uuid7
+from services.exchange.transfer.domain import Copies
 from services.exchange.transfer.store.news import notify
 from services.exchange.transfer.store.objects import Objects
 
@@ -80,11 +81,16 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an item is done with."""
+    """What an item is done with.
+
+    Attributes:
+        copies: grants as they are now; nothing is made under one that was ended.
+    """
 
     db: Db
     objects: Objects
     clock: Clock
+    copies: Copies = field(default_factory=Copies)
 
     @asynccontextmanager
     async def result(self, work: Work) -> AsyncIterator[Tx]:
