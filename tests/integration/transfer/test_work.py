@@ -126,6 +126,20 @@ async def test_a_result_of_a_void_claim_is_ended_although_it_holds_locks(
     assert await done(db) == []
 
 
+async def test_an_item_is_taken_over_although_its_holder_stopped_just_before_its_commit(
+    db: Db, context: Context
+) -> None:
+    await add(db, "a")
+    first = await claim(db, seconds=0.05)
+    with pytest.raises(Exception, match=r"(?i)terminat|closed"):  # noqa: PT012
+        async with context.result(first) as tx:
+            await work.finish(tx, first)
+            await wait_until(lambda: claimed_anew(db), 5)
+            await (await tx.connection()).execute(text("SELECT 1"))
+
+    assert [attempts for _, attempts, _ in await left(db)] == [2]
+
+
 async def claimed_anew(db: Db) -> bool:
     return await work.claim(db, seconds=60) is not None
 

@@ -49,12 +49,14 @@ _RELEASE: Final = text(
     " claimed_until = clock_timestamp() + make_interval(secs => :after)"
     " WHERE id = :id AND claimed_by = :claim"
 )
-_END_HOLDER: Final = text(
-    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-    " WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()"
-    " AND l.classid::bigint = :holds AND l.objid::bigint = :low AND l.objsubid = 2"
-    " AND l.pid <> pg_backend_pid()"
+_END: Final = (
+    "SELECT pg_terminate_backend(l.pid) FROM work w JOIN pg_locks l"
+    " ON l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid::bigint = :holds"
+    " AND l.objid::bigint = (w.id & 4294967295) AND l.granted AND l.pid <> pg_backend_pid()"
+    " JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()"
 )
+_END_LAPSED: Final = text(f"{_END} WHERE w.claimed_until <= clock_timestamp()")
+_END_HOLDER: Final = text(f"{_END} WHERE w.id = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +135,15 @@ async def claim(db: Db, *, seconds: float) -> Work | None:
     token = uuid7()
     async with db.begin() as tx:
         connection = await tx.connection()
+        # First of all: a holder that was stopped just before its commit has the item locked.
+        await connection.execute(_END_LAPSED.bindparams(holds=_HOLDS))
         row = (
             await connection.execute(_CLAIM.bindparams(claim=token, seconds=seconds))
         ).one_or_none()
         if row is None:
             return None
         if row.before is not None:
-            await connection.execute(_END_HOLDER.bindparams(holds=_HOLDS, low=_low(row.id)))
+            await connection.execute(_END_HOLDER.bindparams(holds=_HOLDS, id=row.id))
     return Work(row.id, row.lane, row.kind, row.subject, token, row.attempts)
 
 
