@@ -18,6 +18,10 @@ from kit.logging import get_logger
 from kit.tokens import thumbprint
 
 _LINGER_SECONDS: Final = 0.5
+_LINGER_WHOLE: Final = 10.0
+_LINGER_BYTES: Final = 1 << 24
+"""What a refused body may still send is swallowed while it comes, up to a time and a size: most
+callers read the refusal only when they have sent all."""
 _WRITE_BUFFER: Final = 1 << 18
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -40,8 +44,10 @@ class ClientConnection(Hearing, asyncio.Protocol):
         "_advancing",
         "_checked",
         "_checked_for",
+        "_linger_until",
         "_lingering",
         "_reading_paused",
+        "_swallowed",
         "_transport",
         "certificate_line",
         "gone",
@@ -58,6 +64,8 @@ class ClientConnection(Hearing, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reading_paused = False
         self._lingering = False
+        self._linger_until = 0.0
+        self._swallowed = 0
         self._advancing = False
         self._checked: Checked = MISSING
         self._checked_for: bytes | None = None
@@ -79,6 +87,8 @@ class ClientConnection(Hearing, asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            if self._lingering:
+                self._swallow(len(data))
             return
         if self._is_between_calls():
             if self._repeat is not None and self._begin_repeated(self._repeat, data):
@@ -290,10 +300,19 @@ class ClientConnection(Hearing, asyncio.Protocol):
             self._close()
             return
         self._lingering = True
+        self._linger_until = now + _LINGER_WHOLE
         self.deadline = now + _LINGER_SECONDS
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
+
+    def _swallow(self, size: int) -> None:
+        """Take more of a body that was refused."""
+        self._swallowed += size
+        if self._swallowed > _LINGER_BYTES:
+            self._close()
+        else:
+            self.deadline = min(time.monotonic() + _LINGER_SECONDS, self._linger_until)
 
     def _close(self) -> None:
         self._deaf = True

@@ -97,16 +97,20 @@ class Pool:
             if not connection.closing:
                 asker.upstream_ready(connection)
                 return True
-        if self._closed or (len(self._waiting) >= self._may_wait and not self._drop_departed()):
+        if self._closed or (self._is_full() and self._is_full_of_askers()):
             return False
         self._waiting.append(asker)
         self._open_more()
         return True
 
-    def _drop_departed(self) -> bool:
-        """Forget calls that were given up while they waited; tell whether that made room."""
+    def _is_full(self) -> bool:
+        """Tell whether more wait than may, besides those for whom a connection is being opened."""
+        return len(self._waiting) - self._opening >= self._may_wait
+
+    def _is_full_of_askers(self) -> bool:
+        """Forget calls that were given up while they waited; tell whether that made no room."""
         self._waiting = deque(asker for asker in self._waiting if asker.still_asks)
-        return len(self._waiting) < self._may_wait
+        return self._is_full()
 
     async def close(self) -> None:
         """Close all connections; those that carry a call are cut."""

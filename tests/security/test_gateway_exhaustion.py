@@ -18,21 +18,12 @@ from tests.support.data_path import (
     rows,
     with_world,
 )
+from tests.support.deliveries import held_bodies
 from tests.support.processes import wait_until
 
 HOST = ("Host", "gateway.example")
 NEVER = ("Datong-After", "sharing.grant/019aa500-0000-7000-8000-000000000099@999")
 UPLOAD = 16 << 20
-
-
-def held(world: World) -> int:
-    """Bytes of request bodies that lie in the gateway."""
-    return sum(
-        len(piece)
-        for connection in world.path.connections
-        if (call := getattr(connection, "_call", None)) is not None
-        for piece in call.pieces
-    )
 
 
 @with_world()
@@ -73,7 +64,7 @@ async def test_a_body_stays_with_the_caller_until_a_part_takes_it(world: World) 
     most = 0
     for _ in range(100):
         await asyncio.sleep(0.01)
-        most = max(most, held(world))
+        most = max(most, held_bodies(world))
     assert not sending.done()
     assert most < 1 << 20
 

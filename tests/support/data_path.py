@@ -136,6 +136,7 @@ class Asked:
 
 
 Respond = Callable[["FakePart", Asked, asyncio.StreamWriter], Awaitable[None]]
+ReadCall = Callable[["FakePart", asyncio.StreamReader], Awaitable[Asked]]
 
 
 def http(
@@ -168,13 +169,18 @@ def rows(body: bytes, *, items: str = "code,name", digest: str | None = None) ->
 
 
 class FakePart:
-    """A part that records what it is asked and answers as `respond` says."""
+    """A part that records what it is asked and answers as `respond` says.
+
+    Attributes:
+        read_call: how it reads a call, when not at once and whole.
+    """
 
     def __init__(self, certificates: Certificates, part: str) -> None:
         self.asked: list[Asked] = []
         self.connections = 0
         self.reads_bodies = True
         self.read_pause = 0.0
+        self.read_call: ReadCall | None = None
         self.respond: Respond = answer_with(rows(b'{"rows":[],"next":null}'))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.verify_mode = ssl.CERT_REQUIRED
@@ -207,7 +213,10 @@ class FakePart:
         self._writers.add(writer)
         try:
             while True:
-                asked = await self._read_call(reader)
+                if self.read_call is None:
+                    asked = await self._read_call(reader)
+                else:
+                    asked = await self.read_call(self, reader)
                 self.asked.append(asked)
                 await self.respond(self, asked, writer)
         except (asyncio.IncompleteReadError, ConnectionError, OSError):

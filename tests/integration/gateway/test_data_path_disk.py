@@ -8,7 +8,8 @@ import uvloop
 from typing_extensions import override
 
 from gateway.evidence.disk import LocalDisk, LocalFile, SpoolFile
-from tests.support.data_path import World, close_world, open_world
+from tests.support.data_path import World, answer_with, close_world, open_world, rows
+from tests.support.processes import wait_until
 
 
 class FailingFile(LocalFile):
@@ -102,5 +103,24 @@ def test_a_permission_that_went_while_the_record_hung_releases_nothing(tmp_path:
         answer = await client.read()
         assert answer.code == "grant-missing"
         assert world.evidence.withheld()[0]["reason"] == "grant-missing"
+
+    on_failing_disk(tmp_path, test)
+
+
+def test_a_caller_that_left_while_the_record_of_a_large_answer_hung_frees_the_part(
+    tmp_path: Path,
+) -> None:
+    async def test(world: World, disk: FailingDisk) -> None:
+        world.part.respond = answer_with(rows(b"x" * (4 << 20)))
+        client = await world.connect(world.caller)
+        disk.may_sync.clear()
+        await client.send(world.query())
+        await wait_until(lambda: len(world.evidence.calls()) == 1)
+        client.close()
+        await wait_until(lambda: not world.path.connections)
+        disk.may_sync.set()
+        await wait_until(lambda: world.path.in_hand == 0)
+        await wait_until(lambda: world.path.pools["transfer"].connections == 0)
+        assert len(world.evidence.withheld()) == 1
 
     on_failing_disk(tmp_path, test)
