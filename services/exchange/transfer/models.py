@@ -66,6 +66,7 @@ class BatchRow(_Row, table=True):
     __tablename__ = "batch"
     __table_args__ = (
         Index("ix_batch_entry_opened_at", "entry", "opened_at"),
+        Index("ix_batch_resource_sealed_at", "resource", "sealed_at"),
         Index("uq_batch_entry_version", "entry", "version", unique=True),
     )
 

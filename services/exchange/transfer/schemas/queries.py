@@ -24,7 +24,7 @@ _VALUES: Final = {
     "maxProperties": MAX_ITEMS,
     "additionalProperties": {"type": ["string", "integer", "boolean", "null"]},
 }
-_ITEMS: Final = {
+ITEMS_SCHEMA: Final[dict[str, Any]] = {
     "type": "array",
     "items": {"type": "string"},
     "minItems": 1,
@@ -41,7 +41,7 @@ QUERY_SCHEMA: Final[dict[str, Any]] = {
             "additionalProperties": False,
             "properties": {
                 "key": {**_VALUES, "description": "A value for each item of the key."},
-                "items": _ITEMS,
+                "items": ITEMS_SCHEMA,
             },
         },
         {
@@ -54,7 +54,7 @@ QUERY_SCHEMA: Final[dict[str, Any]] = {
                     **_VALUES,
                     "description": "Rows must have all these values; null matches none.",
                 },
-                "items": _ITEMS,
+                "items": ITEMS_SCHEMA,
                 "limit": {
                     "type": "integer",
                     "minimum": 1,
@@ -112,7 +112,7 @@ def read_query(body: Any) -> Query:
     return Query(
         by_key=by_key,
         match=_match(body, "key" if by_key else "where"),
-        items=_items(body.get("items")) if "items" in body else None,
+        items=read_items(body.get("items")) if "items" in body else None,
         limit=_limit(body.get("limit", DEFAULT_LIMIT)),
         cursor=_cursor(body["cursor"]) if "cursor" in body else None,
     )
@@ -133,7 +133,12 @@ def _match(body: dict[str, Any], member: str) -> dict[str, Any]:
     return values
 
 
-def _items(value: Any) -> tuple[str, ...]:
+def read_items(value: Any) -> tuple[str, ...]:
+    """Return the names that a member `items` lists.
+
+    Raises:
+        QueryInvalid: it is no list of one to 500 different names.
+    """
     if (
         not isinstance(value, list)
         or not 1 <= len(value) <= MAX_ITEMS

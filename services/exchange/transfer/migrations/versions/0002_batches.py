@@ -97,6 +97,7 @@ def _create_batches() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_batch"),
     )
     op.create_index("ix_batch_entry_opened_at", "batch", ["entry", "opened_at"])
+    op.create_index("ix_batch_resource_sealed_at", "batch", ["resource", "sealed_at"])
     op.create_index("uq_batch_entry_version", "batch", ["entry", "version"], unique=True)
     op.create_table(
         "chunk",
