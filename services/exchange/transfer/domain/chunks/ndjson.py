@@ -23,7 +23,7 @@ from services.exchange.transfer.domain.chunks.blocks import (
 from services.exchange.transfer.domain.chunks.texts import FROM_JSON, from_texts
 from services.exchange.transfer.domain.entries import Item, Layout
 from services.exchange.transfer.domain.refusals import ColumnUnknown, NdjsonMalformed
-from services.exchange.transfer.domain.rows import row_pointer
+from services.exchange.transfer.domain.rows import pointer_of
 from services.exchange.transfer.domain.values import (
     CANONICAL,
     MAX_INTEGER,
@@ -160,13 +160,13 @@ class _Reader:
             row = _loads(line)
         except _NotJson as error:
             raise NdjsonMalformed(
-                f"Line {number}: {error}", pointer=row_pointer(number), facts={"line": number}
+                f"Line {number}: {error}", pointer=pointer_of(number), facts={"line": number}
             ) from error
         for name in row:
             if name not in self._items:
                 raise ColumnUnknown(
                     f"Line {number}: the entry has no item {name[:80]!r}.",
-                    pointer=row_pointer(number, name[:80]),
+                    pointer=pointer_of(number, name[:80]),
                     facts={"line": number},
                 )
         return row
