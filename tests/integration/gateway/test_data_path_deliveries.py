@@ -218,7 +218,7 @@ async def test_a_caller_that_stops_reading_holds_the_part_back_and_nobody_else(
     world: World,
 ) -> None:
     receives(world)
-    segments = Segments(BYTES * 5)
+    segments = Segments(BYTES * 16)  # more than sockets hold
     world.part.respond = segments
     stuck = await world.connect(world.caller)
     stuck.writer.transport.pause_reading()
@@ -236,7 +236,7 @@ async def test_a_caller_that_stops_reading_holds_the_part_back_and_nobody_else(
 
     assert world.path.in_hand == 1
     stuck.writer.transport.resume_reading()
-    answer = await stuck.read()
+    answer = await stuck.read(30)
     assert sha256(answer.body).digest() == sha256(segments.segment).digest()
     await wait_until(lambda: world.path.in_hand == 0)
     assert world.evidence.withheld() == []
@@ -245,7 +245,7 @@ async def test_a_caller_that_stops_reading_holds_the_part_back_and_nobody_else(
 @with_world()
 async def test_a_caller_that_reads_no_more_is_cut_and_frees_the_part(world: World) -> None:
     receives(world)
-    segments = Segments(BYTES * 5)
+    segments = Segments(BYTES * 16)  # more than sockets hold
     world.part.respond = segments
     stuck = await world.connect(world.caller)
     stuck.writer.transport.pause_reading()
