@@ -16,7 +16,7 @@ from services.exchange.transfer.consumer import Arrivals
 from services.exchange.transfer.domain import Copies
 from services.exchange.transfer.routes import Waiting, router
 from services.exchange.transfer.settings import TransferSettings
-from services.exchange.transfer.store import RowReader
+from services.exchange.transfer.store import FolderObjects, News, Objects, RowReader
 
 PART = "transfer"
 
@@ -29,19 +29,23 @@ def build_app(
     verifier: Verifier,
     *,
     clock: Clock,
+    objects: Objects | None = None,
+    news: News | None = None,
     readers: Sequence[StateReader] = (),
     loads: int = 2,
 ) -> FastAPI:
     """Return the application.
 
     Args:
-        db: the database for loads; None only for an application that is never called.
+        db: the database; None only for an application that is never called.
         reader: answers queries; likewise.
+        objects: where chunks and segments lie; likewise.
+        news: what calls wait for; likewise.
         directory: where callers are looked up.
         waiting: our copies of entries and grants.
         verifier: rules for tokens.
         readers: what `Datong-After` waits for.
-        loads: uploads that run at the same time; others wait.
+        loads: chunks that are checked at the same time; others wait.
     """
     return create_app(
         PART,
@@ -51,6 +55,8 @@ def build_app(
         state={
             "db": db,
             "reader": reader,
+            "objects": objects,
+            "news": news,
             "waiting": waiting,
             "clock": clock,
             "loads": asyncio.Semaphore(loads),
@@ -67,8 +73,8 @@ def openapi_app() -> FastAPI:
 
 async def run_api(settings: TransferSettings) -> None:
     """Serve the API until the process is told to stop."""
-    # One connection more than loads need, so that probes are answered during loads.
-    db = Db(settings.postgres_url, PART, pool=settings.loads + 1)
+    db = Db(settings.postgres_url, PART, pool=settings.connections)
+    news = News(settings.postgres_url)
     rows = RowReader(settings.postgres_url, size=settings.query_connections)
     directory = Directory()
     arrivals = Arrivals(Copies(), directory)
@@ -85,6 +91,8 @@ async def run_api(settings: TransferSettings) -> None:
         arrivals,
         Verifier(settings.issuer, settings.audience),
         clock=SystemClock(),
+        objects=FolderObjects(settings.object_directory),
+        news=news,
         readers=[states],
         loads=settings.loads,
     )
@@ -94,7 +102,9 @@ async def run_api(settings: TransferSettings) -> None:
         return states.ready
 
     try:
-        await serve.run_process(settings, app=app, background=[states.run()], ready=ready)
+        await serve.run_process(
+            settings, app=app, background=[states.run(), news.run()], ready=ready
+        )
     finally:
         await rows.close()
         await db.dispose()

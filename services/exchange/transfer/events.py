@@ -1,10 +1,17 @@
 """What transfer publishes."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from kit.events import Fact
-from services.exchange.transfer.domain import Figures, ProjectedVersion, Subscription
+from services.exchange.transfer.domain import (
+    Batch,
+    Figures,
+    ProjectedVersion,
+    Refusal,
+    Subscription,
+)
 
 CHANGE: Final = "transfer.change.v1"
 TRANSFER: Final = "part/transfer"
@@ -40,6 +47,73 @@ def rows_loaded(
             "rows": rows,
             "digest": digest,
         },
+        actor=actor,
+        call=call or None,
+    )
+
+
+def batch_opened(batch: Batch, *, call: str | None) -> Fact:
+    """Return the fact that a batch was opened by its owner's system."""
+    data: dict[str, Any] = {"quarantine_limit": batch.quarantine_limit}
+    if batch.declared is not None:
+        data["declared"] = batch.declared.as_json()
+    return _batch_fact("opened", batch, data, batch.opened_by, call)
+
+
+def batch_sealed(batch: Batch, *, actor: str, call: str | None) -> Fact:
+    """Return the fact that a batch was sealed by `system/<id>`, with what had arrived."""
+    return _batch_fact("sealed", batch, _arrived(batch), actor, call)
+
+
+def batch_abandoned(batch: Batch, *, actor: str, call: str | None) -> Fact:
+    """Return the fact that a batch was given up by `system/<id>`."""
+    return _batch_fact("abandoned", batch, {}, actor, call)
+
+
+def batch_refused(batch: Batch, refusal: Refusal) -> Fact:
+    """Return the fact that a batch was refused whole, with what had arrived."""
+    data = {"code": refusal.code, "detail": refusal.detail, **_arrived(batch)}
+    return _batch_fact("refused", batch, data, TRANSFER, None)
+
+
+def batch_effective(batch: Batch, *, reset: bool) -> Fact:
+    """Return the fact that a batch made a version of its dataset.
+
+    Args:
+        batch: effective, so with its effects, version and table.
+        reset: the items changed with it.
+    """
+    effects, (rows, digest) = batch.effects, batch.table or (0, "")
+    data = {
+        "version": batch.version,
+        "reset": reset,
+        **_arrived(batch),
+        **({} if effects is None else asdict(effects)),
+        "table_rows": rows,
+        "digest": digest,
+    }
+    return _batch_fact("effective", batch, data, TRANSFER, None)
+
+
+def _arrived(batch: Batch) -> dict[str, Any]:
+    return {"chunks": batch.chunks, "rows": batch.rows, "quarantined": batch.quarantined}
+
+
+def _batch_fact(
+    what: str, batch: Batch, data: Mapping[str, Any], actor: str, call: str | None
+) -> Fact:
+    common = {
+        "resource": batch.resource,
+        "entry": batch.entry,
+        "entry_version": batch.entry_version,
+        "agency": batch.agency,
+        "mode": batch.mode.value,
+    }
+    return Fact(
+        topic=CHANGE,
+        type=f"transfer.batch-{what}.v1",
+        subject=f"batch/{batch.id}",
+        data={**common, **data},
         actor=actor,
         call=call or None,
     )

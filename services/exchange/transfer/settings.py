@@ -16,6 +16,9 @@ class TransferSettings(DatabaseSettings):
     query_connections: int = Field(
         8, ge=1, le=100, description="Connections to PostgreSQL that answer queries."
     )
+    connections: int = Field(
+        6, ge=2, le=100, description="Connections to PostgreSQL for everything but queries."
+    )
     loads: int = Field(
         2, ge=1, le=16, description="Uploads of rows that are checked at the same time."
     )

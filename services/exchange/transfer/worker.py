@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from kit.logging import get_logger
-from services.exchange.transfer.actions import projecting, sweeping
+from services.exchange.transfer.actions import projecting, sealing, sweeping
 from services.exchange.transfer.store import news, work
 from services.exchange.transfer.store.work import Context, LeaseLost, Work
 
@@ -154,7 +154,11 @@ def _backoff(attempts: int) -> float:
     return 0.5 * 2.0 ** min(attempts - 1, 10) * random.uniform(0.8, 1.2)  # noqa: S311
 
 
-HANDLERS: Final[dict[str, Handler]] = {"project": projecting.project, "base": projecting.base}
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "seal": sealing.seal,
+    "project": projecting.project,
+    "base": projecting.base,
+}
 """What does an item of each kind of this release."""
 
 

@@ -1,7 +1,11 @@
 """A running transfer service over a real database, with copies that tests fill by events."""
 
+import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +22,8 @@ from kit.tokens import Verifier
 from services.exchange.transfer.app import build_app
 from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals
 from services.exchange.transfer.domain import Copies
-from services.exchange.transfer.store import RowReader
+from services.exchange.transfer.store import Context, FolderObjects, News, RowReader, work
+from services.exchange.transfer.worker import HANDLERS
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
 
 RESOURCE = "area-codes"
@@ -65,6 +70,7 @@ class Town:
     identities: Identities
     owner: TestCaller
     consumer: TestCaller
+    context: Context
     entry: str = field(default_factory=uuid7)
     grant: str = field(default_factory=uuid7)
     versions: dict[str, int] = field(default_factory=dict)
@@ -127,6 +133,74 @@ class Town:
         )
         return version
 
+    async def call(
+        self, method: str, path: str, *, resource: str = RESOURCE, json: Any = None, **more: Any
+    ) -> httpx.Response:
+        """Call a route below a resource as the owner's system; `more` are headers or `content`."""
+        content = more.pop("content", None)
+        if json is not None:
+            content = orjson.dumps(json)
+            more.setdefault("Content-Type", "application/json")
+        return await self.client.request(
+            method,
+            f"/data/v1/{resource}/{path}",
+            content=content,
+            headers=self.identities.headers(self.owner, **more),
+        )
+
+    async def open(self, mode: str = "snapshot", **members: Any) -> str:
+        """Open a batch and return its id."""
+        answer = await self.call(
+            "POST", "batches", json={"mode": mode, **members}, **{"Idempotency-Key": uuid7()}
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def put(
+        self, batch: str, chunk: int, rows: Sequence[Mapping[str, Any]] | bytes, **more: str
+    ) -> httpx.Response:
+        """Put a chunk: rows as NDJSON, or bytes as they are."""
+        body = rows if isinstance(rows, bytes) else b"".join(canonical(r) + b"\n" for r in rows)
+        headers = {
+            "Content-Type": "application/x-ndjson",
+            "Content-Digest": f"sha-256=:{b64encode(sha256(body).digest()).decode()}:",
+            **more,
+        }
+        path = f"batches/{batch}/chunks/{chunk}"
+        return await self.call("PUT", path, content=body, **headers)
+
+    async def seal(self, batch: str, chunks: int = 1) -> httpx.Response:
+        """Seal a batch."""
+        return await self.call("POST", f"batches/{batch}/seals", json={"chunks": chunks})
+
+    async def batch(self, batch: str, wait: int = 0) -> dict[str, Any]:
+        """Return a batch as it is now."""
+        answer = await self.call("GET", f"batches/{batch}?wait={wait}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def publish_rows(
+        self, *chunks: Sequence[Mapping[str, Any]] | bytes, mode: str = "snapshot", **members: Any
+    ) -> dict[str, Any]:
+        """Publish a batch of these chunks, do its work, and return it as it ended."""
+        batch = await self.open(mode, **members)
+        for number, rows in enumerate(chunks):
+            answer = await self.put(batch, number, rows)
+            assert answer.status_code == 201, answer.text
+        sealed = await self.seal(batch, len(chunks))
+        assert sealed.status_code == 202, sealed.text
+        await self.work()
+        return await self.batch(batch)
+
+    async def work(self) -> int:
+        """Do all work that there is; return how many items."""
+        done = 0
+        while (item := await work.claim(self.db, seconds=60)) is not None:
+            await HANDLERS[item.kind](item, self.context)
+            done += 1
+        return done
+
     async def load(
         self, rows: Sequence[Mapping[str, Any]] | bytes, *, resource: str = RESOURCE, **headers: str
     ) -> httpx.Response:
@@ -160,13 +234,18 @@ class Town:
 
 
 @pytest.fixture
-async def town(database_url: str) -> AsyncIterator[Town]:
+async def town(database_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     """Transfer with an entry published and granted, and no rows yet."""
     await upgrade(database_url, "services.exchange.transfer")
     identities = Identities()
     arrivals = Arrivals(Copies(), identities.directory)
-    db = Db(database_url, "transfer", pool=3)
+    db = Db(database_url, "transfer", pool=6)
     reader = RowReader(database_url, size=3)
+    context = Context(
+        db, FolderObjects(tmp_path / "objects"), SystemClock(), copies=arrivals.copies
+    )
+    news = News(database_url)
+    listening = asyncio.create_task(news.run())
     app = build_app(
         db,
         reader,
@@ -174,6 +253,8 @@ async def town(database_url: str) -> AsyncIterator[Town]:
         arrivals,
         Verifier(ISSUER, AUDIENCE),
         clock=SystemClock(),
+        objects=context.objects,
+        news=news,
     )
     async with gateway_client(app) as client:
         made = Town(
@@ -185,10 +266,13 @@ async def town(database_url: str) -> AsyncIterator[Town]:
             identities,
             identities.system(OWNER),
             identities.system(CONSUMER),
+            context,
         )
         made.publish()
         made.give()
         yield made
+    listening.cancel()
+    await asyncio.wait([listening])
     await reader.close()
     await db.dispose()
 

@@ -1,6 +1,16 @@
 """Pure rules of transfer: items, values, rows, what a grant lets a query see."""
 
 from services.exchange.transfer.domain import refusals
+from services.exchange.transfer.domain.batches import (
+    Batch,
+    BatchMode,
+    BatchState,
+    Chunk,
+    Declared,
+    Effects,
+    QuarantinedFault,
+    Refusal,
+)
 from services.exchange.transfer.domain.chunks import (
     MAX_FAULTS,
     MAX_ROWS,
@@ -85,12 +95,18 @@ __all__ = [
     "MAX_UNPACKED",
     "PUBLISHED",
     "WITHDRAWN",
+    "Batch",
+    "BatchMode",
+    "BatchState",
     "Checked",
+    "Chunk",
     "ChunkFormat",
     "Copies",
     "CopyReader",
+    "Declared",
     "Delivery",
     "DeliveryKind",
+    "Effects",
     "Entry",
     "Fault",
     "Figures",
@@ -102,9 +118,11 @@ __all__ = [
     "Position",
     "Projected",
     "ProjectedVersion",
+    "QuarantinedFault",
     "Query",
     "Receipt",
     "ReceiptState",
+    "Refusal",
     "RowDigest",
     "RowForm",
     "Segment",

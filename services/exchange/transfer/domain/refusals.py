@@ -297,3 +297,52 @@ class ChunkTooLarge(DomainError):
 
     kind: ClassVar = Kind.INVALID
     code: ClassVar = "chunk-too-large"
+
+
+class BatchUnknown(DomainError):
+    """No batch of this id belongs to the resource."""
+
+    kind: ClassVar = Kind.NOT_FOUND
+    code: ClassVar = "batch-unknown"
+
+
+class BatchNotOpen(DomainError):
+    """The batch takes nothing more."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "batch-not-open"
+
+
+class LayoutChanged(DomainError):
+    """The rows in force have other items than the entry has now."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "layout-changed"
+
+
+class ChunkDiffers(DomainError):
+    """A chunk of this number arrived before with other bytes."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "chunk-differs"
+
+
+class ChunkMissing(DomainError):
+    """A chunk between the first and the last has not arrived."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "chunk-missing"
+
+
+class CountsDiffer(DomainError):
+    """Other rows arrived than were declared."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "counts-differ"
+
+
+class ContentDigestMissing(DomainError):
+    """The body came without its digest (RFC 9530)."""
+
+    kind: ClassVar = Kind.INVALID
+    code: ClassVar = "content-digest-missing"

@@ -2,7 +2,14 @@
 
 from fastapi import APIRouter
 
-from services.exchange.transfer.routes import loading, queries
+from services.exchange.transfer.routes import (
+    batches,
+    deliveries,
+    loading,
+    queries,
+    reconciliations,
+    subscriptions,
+)
 from services.exchange.transfer.routes.asking import Waiting
 
 __all__ = ["Waiting", "router"]
@@ -10,3 +17,7 @@ __all__ = ["Waiting", "router"]
 router = APIRouter()
 router.include_router(queries.router)
 router.include_router(loading.router)
+router.include_router(batches.router)
+router.include_router(subscriptions.router)
+router.include_router(deliveries.router)
+router.include_router(reconciliations.router)
