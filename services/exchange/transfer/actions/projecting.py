@@ -5,6 +5,7 @@ stored as objects first; rows, deliveries and the removal of the work are one tr
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +35,8 @@ from services.exchange.transfer.store.work import Context, Work
 PIECE: Final = 4 << 20
 """Bytes of a COPY that are worked on at once, in a thread."""
 ATTEMPTS: Final = 5
+_UNPACKING: Final = threading.Lock()
+"""One segment is unpacked at a time: memory stays flat, however many lanes are worked on."""
 
 DIFFERENCES: Final = Counter(
     "datong_transfer_projection_differences",
@@ -269,10 +272,12 @@ class _Segments:
 
     def add_effects(self, name: str) -> None:
         """Project one segment of effects and write what is seen of it."""
-        effects = domain.from_stream(self._objects.read(name))
-        seen = domain.project(effects, self.items)
-        self.before, self.after = self.before.plus(seen.before), self.after.plus(seen.after)
-        self._write(seen.table, added=seen.added, updated=seen.updated, deleted=seen.deleted)
+        with _UNPACKING:
+            effects = domain.from_stream(self._objects.read(name))
+            seen = domain.project(effects, self.items)
+            del effects
+            self.before, self.after = self.before.plus(seen.before), self.after.plus(seen.after)
+            self._write(seen.table, added=seen.added, updated=seen.updated, deleted=seen.deleted)
 
     def made(
         self, version: int, kind: DeliveryKind, batch: str | None, table: TableDigest | None
@@ -294,11 +299,12 @@ class _Segments:
         return _Made(projected, self._written)
 
     def _add_rows(self, data: bytes, last: bool = False) -> None:
-        tables = self._reader.feed(data)
-        for table in [*tables, *(self._reader.close() if last else ())]:
-            self.after.add(table, self.items)
-            operation = pa.repeat(pa.scalar("added"), table.num_rows)
-            self._write(table.add_column(0, "_op", operation), added=table.num_rows)
+        with _UNPACKING:
+            tables = self._reader.feed(data)
+            for table in [*tables, *(self._reader.close() if last else ())]:
+                self.after.add(table, self.items)
+                operation = pa.repeat(pa.scalar("added"), table.num_rows)
+                self._write(table.add_column(0, "_op", operation), added=table.num_rows)
 
     def _write(self, table: Any, **counts: int) -> None:
         for operation, count in counts.items():
