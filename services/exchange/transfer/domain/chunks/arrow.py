@@ -21,6 +21,9 @@ from services.exchange.transfer.domain.refusals import ArrowMalformed, SchemaMis
 from services.exchange.transfer.domain.rows import pointer_of
 from services.exchange.transfer.domain.values import ItemType
 
+_MANY: Final = 64
+"""Batches that are better copied together than checked one by one."""
+
 _FAULTS: Final = (
     pa.ArrowException,
     ArithmeticError,
@@ -35,7 +38,11 @@ _FAULTS: Final = (
 
 _NATIVE: Final[dict[ItemType, tuple[str, Callable[[Any], bool], Callable[[Any], Column]]]] = {
     ItemType.INTEGER: ("an integer type", pa.types.is_integer, texts.from_integers),
-    ItemType.DECIMAL: ("decimal128 or decimal256", pa.types.is_decimal, texts.from_decimals),
+    ItemType.DECIMAL: (
+        "decimal128 or decimal256",
+        lambda kind: pa.types.is_decimal(kind) and abs(kind.scale) <= texts.MAX_SCALE,
+        texts.from_decimals,
+    ),
     ItemType.BOOLEAN: ("bool", pa.types.is_boolean, texts.from_booleans),
     ItemType.DATE: ("date32", pa.types.is_date32, texts.from_dates),
     ItemType.DATETIME: (
@@ -68,7 +75,9 @@ def read(body: Any, layout: Layout, *, changes: bool) -> Iterator[Block]:
         table.validate(full=True)
     except _FAULTS as error:
         raise ArrowMalformed("The Arrow stream is damaged: its buffers do not fit.") from error
-    for batch in table.combine_chunks().to_batches(max_chunksize=block_rows(layout)):
+    if table.column(0).num_chunks > _MANY:
+        table = table.combine_chunks()
+    for batch in table.to_batches(max_chunksize=block_rows(layout)):
         columns = {name: take(batch.column(name)) for name, take in readers.items()}
         yield Block(batch.num_rows, columns)
 

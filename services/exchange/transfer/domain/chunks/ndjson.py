@@ -129,7 +129,9 @@ class _Reader:
         line when there are as many rows as lines. (Arrow 26 also dies of a block that begins
         with `null`.)
         """
-        inner = block.count(b"}\n{") + block.count(b"}\r\n{")
+        inner = block.count(b"}\n{")
+        if inner < lines - 1 and b"\r" in block:
+            inner += block.count(b"}\r\n{")
         if inner != lines - 1 or not block.startswith(b"{") or not block.rstrip().endswith(b"}"):
             return None
         try:

@@ -25,6 +25,9 @@ _TIME: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _DATETIME: Final = rf"\A{_DAY}T{_TIME}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-]{_TIME})\z"
 _CANONICAL_LENGTH: Final = len("2026-11-22T00:30:00.000000Z")
 
+MAX_SCALE: Final = 76
+"""Decimals behind the point, or zeros before it, of an Arrow type."""
+
 FIRST_DAY: Final = -719_162
 """0001-01-01 as days from 1970-01-01."""
 LAST_DAY: Final = 2_932_896
@@ -84,7 +87,10 @@ def from_written_decimals(column: Any) -> Column:
 
 
 def from_decimals(column: Any) -> Column:
-    """Read an array of a decimal type; a value has at most 38 digits in its canonical form."""
+    """Read an array of a decimal type whose scale is at most 76, or -76 at least.
+
+    A value has at most 38 digits in its canonical form.
+    """
     scale = column.type.scale
     digits = _unscaled(column)
     if scale > 0:
@@ -107,13 +113,12 @@ def from_decimals(column: Any) -> Column:
 
 def _unscaled(column: Any) -> Any:
     """Return the digits of decimals as texts, with the point left out."""
-    wide = pa.decimal256(76, column.type.scale)
-    if column.type.bit_width != wide.bit_width:
-        column = column.cast(wide)
+    scale, bits = column.type.scale, column.type.bit_width
+    if bits < 128:
+        column = column.cast(pa.decimal128(38, scale))
+    whole_type = pa.decimal256(76, 0) if bits == 256 else pa.decimal128(38, 0)
     valid, data = column.buffers()
-    whole = pa.Array.from_buffers(
-        pa.decimal256(76, 0), len(column), [valid, data], offset=column.offset
-    )
+    whole = pa.Array.from_buffers(whole_type, len(column), [valid, data], offset=column.offset)
     return whole.cast(pa.utf8())
 
 
