@@ -1,4 +1,4 @@
-"""The only reader of the environment: where identities and call logs lie."""
+"""The only reader of the environment: where identities, call logs and spools lie."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Settings:
 
     identities: Path
     """Folder with one folder per identity name."""
+    cache: Path
+    """Folder for what may be deleted at any time."""
     identity: Path | None
     """Folder of the identity to use, when named."""
     call_log: Path | None
@@ -32,10 +34,9 @@ class Settings:
 
 def read_settings() -> Settings:
     """Read the environment; empty variables count as absent."""
-    configured = os.environ.get("XDG_CONFIG_HOME") or ""
-    home = Path(configured) if configured else Path.home() / ".config"
     return Settings(
-        identities=home / "datong",
+        identities=(_path("XDG_CONFIG_HOME") or Path.home() / ".config") / "datong",
+        cache=(_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "datong",
         identity=_path(IDENTITY_DIRECTORY),
         call_log=_path(CALL_LOG),
         server_ca=_path(SERVER_CA),

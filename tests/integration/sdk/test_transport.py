@@ -418,22 +418,6 @@ async def test_lists_and_queries_are_read_page_by_page(
     assert [received.json().get("cursor") for received in double.of(QUERY)] == [None, "c2"]
 
 
-async def test_rows_are_loaded_with_their_digest(
-    place: Any, double: Any, answering: Answering
-) -> None:
-    double.on("/data/v1/divisions/rows", answering({"rows": 1}))
-    file = place.folder / "rows.ndjson"
-    file.write_bytes('{"name":"杭州市"}\n'.encode())
-
-    async with AsyncClient(place.identity(double)) as client:
-        await client.load_file("divisions", file)
-
-    (received,) = double.of("/data/v1/divisions/rows")
-    assert (received.method, received.body) == ("PUT", file.read_bytes())
-    assert received.headers["content-digest"].startswith("sha-256=:")
-    assert received.headers["content-type"] == "application/x-ndjson"
-
-
 async def test_a_package_is_kept_only_when_it_is_whole(
     place: Any, double: Any, sending: Any
 ) -> None:

@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from datong import AsyncClient, Client
-from datong.operations import audit, catalogue, data, identity, sharing
+from datong.operations import (
+    audit,
+    batches,
+    catalogue,
+    data,
+    deliveries,
+    identity,
+    reconciliation,
+    sharing,
+)
 
 CONTRACT = yaml.safe_load(
     (Path(__file__).parents[3] / "contracts" / "openapi" / "gateway.v1.yaml").read_text("utf-8")
@@ -20,7 +29,7 @@ OPERATIONS = [
     for method, operation in methods.items()
     if method != "parameters"
 ]
-MODULES = (audit, catalogue, data, identity, sharing)
+MODULES = (audit, batches, catalogue, data, deliveries, identity, reconciliation, sharing)
 
 
 def _example(name: str, parameter: inspect.Parameter) -> Any:

@@ -1,9 +1,7 @@
-"""Commands on data: query, load, explain, usable."""
+"""Commands on data: query, explain."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +20,6 @@ def add_commands(application: typer.Typer) -> None:
     application.command(
         "query", epilog="Example: datong query divisions --purpose registration --key code=330100"
     )(_query)
-    application.command("load", epilog="Example: datong load divisions rows.ndjson")(_load)
     application.command(
         "explain", epilog="Example: datong explain divisions --purpose registration"
     )(_explain)
@@ -67,21 +64,6 @@ def _query(
         return
     session.output.items(rows, list(rows[0]) if rows else (), following=pages[-1].next)
     session.output.note(f"evidence: {', '.join(str(page.evidence) for page in pages)}")
-
-
-def _load(
-    context: typer.Context,
-    resource: str,
-    file: Annotated[Path, typer.Argument(help="NDJSON, one object per row; - reads stdin.")],
-) -> None:
-    """Load the rows of a resource of one's own agency."""
-    session: Session = context.obj
-    try:
-        rows = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise InputInvalid(f"{file} cannot be read: {error.strerror}.") from error
-    with session.client() as client:
-        session.output.object(client.load_rows(resource, rows))
 
 
 def _explain(

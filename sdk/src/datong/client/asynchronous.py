@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
@@ -16,15 +17,16 @@ from datong.errors import (
     CertificateRefused,
     InputInvalid,
     NoAnswerInTime,
+    ProofFailed,
     Refused,
     ServerNotTrusted,
     Unreachable,
 )
 from datong.identity import Identity, server_trust
-from datong.operations import audit, catalogue, data, sharing
+from datong.operations import audit, batches, catalogue, data, deliveries, reconciliation, sharing
 from datong.operations import identity as identities
 from datong.operations.data import Rows
-from datong.operations.operation import Access, Answer, Json, Operation, Page
+from datong.operations.operation import Access, Answer, Json, Operation, Page, timeout_text
 from datong.revisions import Revisions
 from datong.settings import read_settings
 
@@ -114,7 +116,7 @@ class AsyncClient:
         )
         self._tokens = TokenKeeper(identity, fixed=token)
         self._retries = retries
-        self._timeout = data.timeout_text(seconds) if seconds != SECONDS else None
+        self._timeout = timeout_text(seconds) if seconds != SECONDS else None
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -220,11 +222,6 @@ class AsyncClient:
             if cursor is None:
                 return
 
-    async def load_file(self, resource: str, file: Path, *, purpose: str | None = None) -> Json:
-        """Load the rows of an NDJSON file; see `load_rows`."""
-        rows = await asyncio.to_thread(file.read_bytes)
-        return await self.load_rows(resource, rows, purpose=purpose)
-
     async def download_package(
         self, file: Path, *, from_: str | None = None, until: str | None = None
     ) -> Answer:
@@ -237,6 +234,49 @@ class AsyncClient:
         finally:
             waiting.unlink(missing_ok=True)
         return answer
+
+    async def download_segment(
+        self,
+        resource: str,
+        delivery: str,
+        segment: Json,
+        file: Path,
+        *,
+        purpose: str | None = None,
+        grant: str | None = None,
+    ) -> None:
+        """Write a segment to `file`, which appears only when its SHA-256 is the listed one.
+
+        What an earlier attempt left in `<file>.partial` is gone on with.
+
+        Args:
+            segment: `number`, `bytes` and `digest` as the delivery lists them.
+
+        Raises:
+            ProofFailed: the bytes that came are not the listed ones; they were thrown away.
+        """
+        waiting = file.with_name(file.name + ".partial")
+        with waiting.open("ab") as sink:
+            first = sink.tell()
+            if first < segment["bytes"]:
+                asked = deliveries.get_segment(
+                    resource,
+                    delivery,
+                    segment["number"],
+                    first=first,
+                    digest=segment["digest"],
+                    purpose=purpose,
+                    grant=grant,
+                )
+                await self.exchange(asked, sink=sink)
+        if await asyncio.to_thread(_sha256, waiting) != segment["digest"]:
+            waiting.unlink()
+            raise ProofFailed(
+                f"Segment {segment['number']} of delivery {delivery} is not the one that the "
+                "platform listed; it was thrown away.",
+                next_step="Try again; if it stays so, tell the operator of the platform.",
+            )
+        waiting.replace(file)
 
     # identity
     get_ca = _awaited(identities.get_ca)
@@ -289,8 +329,28 @@ class AsyncClient:
     list_usable = _awaited(sharing.list_usable)
     # data
     query = _awaited(data.query)
-    load_rows = _awaited(data.load_rows)
     explain = _awaited(data.explain)
+    # batches
+    open_batch = _awaited(batches.open_batch)
+    list_batches = _awaited(batches.list_batches)
+    get_batch = _awaited(batches.get_batch)
+    put_chunk = _awaited(batches.put_chunk)
+    list_chunks = _awaited(batches.list_chunks)
+    seal_batch = _awaited(batches.seal_batch)
+    abandon_batch = _awaited(batches.abandon_batch)
+    get_quarantine = _awaited(batches.get_quarantine)
+    # deliveries
+    subscribe = _awaited(deliveries.subscribe)
+    list_subscriptions = _awaited(deliveries.list_subscriptions)
+    get_subscription = _awaited(deliveries.get_subscription)
+    list_deliveries = _awaited(deliveries.list_deliveries)
+    get_segment = _awaited(deliveries.get_segment)
+    put_receipt = _awaited(deliveries.put_receipt)
+    renew_subscription = _awaited(deliveries.renew_subscription)
+    end_subscription = _awaited(deliveries.end_subscription)
+    # reconciliation
+    list_reconciliations = _awaited(reconciliation.list_reconciliations)
+    list_reconciliation_days = _awaited(reconciliation.list_reconciliation_days)
     # audit
     get_checkpoint = _awaited(audit.get_checkpoint)
     get_log_key = _awaited(audit.get_log_key)
@@ -302,6 +362,11 @@ class AsyncClient:
     get_consistency_proof = _awaited(audit.get_consistency_proof)
     get_gaps = _awaited(audit.get_gaps)
     get_package = _awaited(audit.get_package)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _open_log(path: Path | None) -> CallLog | None:

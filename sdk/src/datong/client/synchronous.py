@@ -13,7 +13,7 @@ from typing import IO, Any, Concatenate, ParamSpec, Self, TypeVar
 from datong.calls import CallLog
 from datong.client.asynchronous import CONNECTIONS, SECONDS, AsyncClient
 from datong.identity import Identity
-from datong.operations import audit, catalogue, data, sharing
+from datong.operations import audit, batches, catalogue, data, deliveries, reconciliation, sharing
 from datong.operations import identity as identities
 from datong.operations.data import Rows
 from datong.operations.operation import Answer, Json, Operation, Page
@@ -142,15 +142,28 @@ class Client:
         while found := self.wait(following()):
             yield from found
 
-    def load_file(self, resource: str, file: Path, *, purpose: str | None = None) -> Json:
-        """Load the rows of an NDJSON file; see `load_rows`."""
-        return self.wait(self.asynchronous.load_file(resource, file, purpose=purpose))
-
     def download_package(
         self, file: Path, *, from_: str | None = None, until: str | None = None
     ) -> Answer:
         """Write an evidence package to `file`, which appears only when it is whole."""
         return self.wait(self.asynchronous.download_package(file, from_=from_, until=until))
+
+    def download_segment(
+        self,
+        resource: str,
+        delivery: str,
+        segment: Json,
+        file: Path,
+        *,
+        purpose: str | None = None,
+        grant: str | None = None,
+    ) -> None:
+        """Write a segment to `file`; see `AsyncClient.download_segment`."""
+        self.wait(
+            self.asynchronous.download_segment(
+                resource, delivery, segment, file, purpose=purpose, grant=grant
+            )
+        )
 
     # identity
     get_ca = _waited(identities.get_ca)
@@ -203,8 +216,28 @@ class Client:
     list_usable = _waited(sharing.list_usable)
     # data
     query = _waited(data.query)
-    load_rows = _waited(data.load_rows)
     explain = _waited(data.explain)
+    # batches
+    open_batch = _waited(batches.open_batch)
+    list_batches = _waited(batches.list_batches)
+    get_batch = _waited(batches.get_batch)
+    put_chunk = _waited(batches.put_chunk)
+    list_chunks = _waited(batches.list_chunks)
+    seal_batch = _waited(batches.seal_batch)
+    abandon_batch = _waited(batches.abandon_batch)
+    get_quarantine = _waited(batches.get_quarantine)
+    # deliveries
+    subscribe = _waited(deliveries.subscribe)
+    list_subscriptions = _waited(deliveries.list_subscriptions)
+    get_subscription = _waited(deliveries.get_subscription)
+    list_deliveries = _waited(deliveries.list_deliveries)
+    get_segment = _waited(deliveries.get_segment)
+    put_receipt = _waited(deliveries.put_receipt)
+    renew_subscription = _waited(deliveries.renew_subscription)
+    end_subscription = _waited(deliveries.end_subscription)
+    # reconciliation
+    list_reconciliations = _waited(reconciliation.list_reconciliations)
+    list_reconciliation_days = _waited(reconciliation.list_reconciliation_days)
     # audit
     get_checkpoint = _waited(audit.get_checkpoint)
     get_log_key = _waited(audit.get_log_key)

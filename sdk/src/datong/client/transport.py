@@ -115,6 +115,8 @@ class Transport:
         async def trace(event: str, _: Mapping[str, Any]) -> None:
             if event == "connection.connect_tcp.started":
                 fresh.append(event)
+            elif event.endswith("receive_response_headers.complete"):
+                fresh.clear()  # an answer began: the certificate was accepted
 
         request = self._http.build_request(
             operation.method,
@@ -147,6 +149,8 @@ class Transport:
         response = await self._http.send(request, stream=True)
         try:
             keeps = sink is None or response.status_code >= httpx.codes.BAD_REQUEST
+            if sink is not None and "range" in request.headers:
+                _begin_again_unless_partial(response, sink)
             digest, size, parts = hashlib.sha256(), 0, []
             async for chunk in response.aiter_raw(_CHUNK_BYTES):
                 digest.update(chunk)
@@ -178,3 +182,10 @@ class Transport:
     def _note_unknown(self, call: str, error: BaseException) -> None:
         if self._log is not None:
             self._log.unknown(call, error)
+
+
+def _begin_again_unless_partial(response: httpx.Response, sink: IO[bytes]) -> None:
+    """Drop what the sink holds when the whole is answered instead of the rest (RFC 9110, 14.2)."""
+    if response.status_code == httpx.codes.OK:
+        sink.seek(0)
+        sink.truncate()

@@ -1,4 +1,4 @@
-"""Operations on data: query a granted resource, load the rows of one's own, explain a call."""
+"""Operations on data: query a granted resource, explain a call."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from typing import Any
 from datong.errors import AnswerMalformed
 from datong.operations.operation import (
     JSON,
-    NDJSON,
     Answer,
     Json,
     Operation,
-    content_digest,
     json_body,
     path_of,
     read_object,
+    timeout_text,
 )
 
 MAX_ROWS = 1000
 """Most rows of one page."""
-LOAD_SECONDS = 120.0
-"""Time allowed for loading rows."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,14 @@ def _read_rows(answer: Answer) -> Rows:
     return Rows(rows, cursor, answer.call, answer.evidence, answer.salt)
 
 
-def timeout_text(seconds: float) -> str:
-    """Value of `Datong-Timeout`: seconds with at most three decimals."""
-    return f"{seconds:.3f}".rstrip("0").rstrip(".")
-
-
-def _data_headers(
-    purpose: str | None, case: str | None, grant: str | None, seconds: float | None
+def data_headers(
+    *,
+    purpose: str | None = None,
+    case: str | None = None,
+    grant: str | None = None,
+    seconds: float | None = None,
 ) -> dict[str, str]:
+    """Headers that say why, for which file, under which grant and how long, as far as given."""
     given = {
         "Datong-Purpose": purpose,
         "Datong-Case": case,
@@ -112,32 +109,13 @@ def query(
         "POST",
         path_of("/data/v1/{resource}/query", resource=resource),
         _read_rows,
-        headers={"Content-Type": JSON, **_data_headers(purpose, case, grant, seconds)},
+        headers={
+            "Content-Type": JSON,
+            **data_headers(purpose=purpose, case=case, grant=grant, seconds=seconds),
+        },
         body=json_body({name: value for name, value in wanted.items() if value is not None}),
         idempotent=True,
         seconds=seconds,
-    )
-
-
-def load_rows(resource: str, rows: bytes, *, purpose: str | None = None) -> Operation[Json]:
-    """Load the rows of a resource of one's own agency.
-
-    Args:
-        rows: NDJSON in UTF-8, one object per row, at most 64 MiB.
-    """
-    return Operation(
-        "load_rows",
-        "PUT",
-        path_of("/data/v1/{resource}/rows", resource=resource),
-        read_object,
-        headers={
-            "Content-Type": NDJSON,
-            "Content-Digest": content_digest(rows),
-            **_data_headers(purpose, None, None, LOAD_SECONDS),
-        },
-        body=rows,
-        idempotent=True,
-        seconds=LOAD_SECONDS,
     )
 
 

@@ -19,7 +19,15 @@ Json = dict[str, Any]
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+ARROW = "application/vnd.apache.arrow.stream"
 FORM = "application/x-www-form-urlencoded"
+
+
+MAX_WAIT = 30
+"""Most seconds that an answer waits for news."""
+SPARE_SECONDS = 10.0
+"""How much longer than its wait a waiting call is allowed to take."""
 
 
 class Access(StrEnum):
@@ -161,6 +169,33 @@ def read_bytes(answer: Answer) -> bytes:
 def get(name: str, path: str, read: Callable[[Answer], T]) -> Operation[T]:
     """An operation that only reads."""
     return Operation(name, "GET", path, read, idempotent=True)
+
+
+def timeout_text(seconds: float) -> str:
+    """Value of `Datong-Timeout`: seconds with at most three decimals."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
+
+
+def get_waiting(
+    name: str, path: str, read: Callable[[Answer], T], wait: int, **parameters: str | int | None
+) -> Operation[T]:
+    """An operation that reads, and may wait for news before it answers.
+
+    Args:
+        wait: seconds, at most 30; 0 answers at once.
+    """
+    if not wait:
+        return get(name, with_query(path, **parameters), read)
+    seconds = wait + SPARE_SECONDS
+    return Operation(
+        name,
+        "GET",
+        with_query(path, wait=wait, **parameters),
+        read,
+        headers={"Datong-Timeout": timeout_text(seconds)},
+        idempotent=True,
+        seconds=seconds,
+    )
 
 
 def post(
