@@ -38,15 +38,26 @@ async def _relay(settings: TransferSettings) -> None:
 
 
 async def _work(settings: TransferSettings) -> None:
-    from kit import serve
+    from kit import kafka, serve
     from kit.clock import SystemClock
     from kit.db import Db
-    from services.exchange.transfer import worker
+    from kit.directory import Directory
+    from kit.states import StateReader
+    from services.exchange.transfer import consumer, worker
+    from services.exchange.transfer.domain import Copies
     from services.exchange.transfer.store import Context, FolderObjects
 
     # One connection per item, and some for claims, leases and the sweep beside them.
     db = Db(settings.postgres_url, PART, pool=2 * settings.work_concurrency + 2)
-    context = Context(db, FolderObjects(settings.object_directory), SystemClock())
+    arrivals = consumer.Arrivals(Copies(), Directory())
+    states = StateReader(
+        kafka.client_options(settings),
+        dict.fromkeys((consumer.ENTRY, consumer.GRANT), arrivals.apply),
+        stale_after=settings.stale_after,
+        on_unreadable=arrivals.on_unreadable,
+    )
+    objects = FolderObjects(settings.object_directory)
+    context = Context(db, objects, SystemClock(), copies=arrivals.copies)
     working = worker.make_worker(
         settings.postgres_url,
         context,
@@ -56,11 +67,13 @@ async def _work(settings: TransferSettings) -> None:
     sweeping = worker.sweep_hourly(context, chunk_retention=settings.chunk_retention)
 
     async def ready() -> bool:
+        # Not the copies: batches become effective while the bus is away.
         await db.ping()
         return True
 
     try:
-        await serve.run_process(settings, background=[working.run(), sweeping], ready=ready)
+        background = [working.run(), sweeping, states.run()]
+        await serve.run_process(settings, background=background, ready=ready)
     finally:
         await db.dispose()
 
