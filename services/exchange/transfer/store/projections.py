@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 from sqlalchemy import insert, text, update
@@ -16,7 +16,6 @@ from kit.ids import uuid7
 from services.exchange.transfer.domain import (
     DeliveryKind,
     Item,
-    ItemType,
     Layout,
     ProjectedVersion,
     Segment,
@@ -32,18 +31,10 @@ from services.exchange.transfer.models import (
 )
 from services.exchange.transfer.store.deliveries import projected_version_of
 from services.exchange.transfer.store.subscriptions import lock_entry
-from services.exchange.transfer.store.tables import column, from_json, qualified
+from services.exchange.transfer.store.tables import canonical_text, column, from_json, qualified
 
 Take = Callable[[bytes], Awaitable[None]]
 """What takes the bytes of a COPY, in pieces of any size."""
-
-_TEXTS: Final = {
-    ItemType.TEXT: "{}",
-    ItemType.DECIMAL: "trim_scale({})::text",
-    ItemType.DATE: "to_char({}, 'YYYY-MM-DD')",
-    ItemType.DATETIME: "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
-}
-"""How a column becomes its canonical text; other types by a cast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +243,7 @@ async def copy_out(tx: Tx, snapshot: Snapshot, items: Sequence[Item], take: Take
     """
     if snapshot.layout is None or snapshot.table is None:
         return
-    columns = ", ".join(
-        _TEXTS.get(item.type, "{}::text").format(f"t.{column(item)}") for item in items
-    )
+    columns = ", ".join(canonical_text(item, "t") for item in items)
     order = ", ".join(f"t.{column(item)}" for item in snapshot.layout.key)
     raw = await (await tx.connection()).get_raw_connection()
     driver: Any = raw.driver_connection
