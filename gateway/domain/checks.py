@@ -16,6 +16,9 @@ from kit.errors import FactValue
 SKEW: Final = 60.0
 """Seconds by which the clocks of the platform may differ when a time is checked."""
 
+NOT_SHARED: Final = "not_shared"
+"""Share class of what a law excludes from sharing, but for recipients whom a law names."""
+
 Facts = dict[str, FactValue]
 
 
@@ -79,6 +82,9 @@ class Question:
             for grant in table.grants_of(party.id, resource)
             if grant.entry == entry.id and grant.consumer == party.agency
         ]
+        if entry.share_class == NOT_SHARED:
+            # A grant from before the law excluded the resource covers nothing any more.
+            self.candidates = [grant for grant in self.candidates if grant.statutory is not None]
         if self.named is not None:
             self.pin(self.named)
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.domain.checks import Facts, Question, Rule, readable
+from gateway.domain.checks import NOT_SHARED, Facts, Question, Rule, readable
 
 _LISTED: Final = frozenset({"published", "withdrawn"})
 """States in which a consumer may know of an entry."""
@@ -23,6 +23,14 @@ def _withdrawn(q: Question) -> tuple[str, Facts]:
         f"The entry {entry.name} of the resource {entry.resource} was withdrawn.",
         {"resource": entry.resource, "entry": entry.id, "owner": entry.agency},
     )
+
+
+def _share_class(q: Question) -> str:
+    share_class = q.this_entry().share_class
+    laws = sorted({grant.statutory or "" for grant in q.candidates})
+    if share_class != NOT_SHARED:
+        return f"The share class is {share_class}."
+    return f"The share class is {share_class}; {'; '.join(laws)} names the caller as a recipient."
 
 
 def _not_shared(q: Question) -> tuple[str, Facts]:
@@ -80,8 +88,10 @@ GRANTED: Final = (
     _NOT_WITHDRAWN,
     Rule(
         "class-not-shared",
-        lambda q: q.entry is not None and q.entry.share_class != "not_shared",
-        lambda q: f"The share class is {q.this_entry().share_class}.",
+        lambda q: (
+            q.entry is not None and (q.entry.share_class != NOT_SHARED or bool(q.candidates))
+        ),
+        _share_class,
         _not_shared,
         "entry",
     ),

@@ -90,6 +90,8 @@ class Grant:
     state: str
     """`active`, `suspended` or `ended`."""
     reason: str | None = None
+    statutory: str | None = None
+    """The law that names the consumer as a recipient of what is not shared otherwise."""
     readable: bool = True
 
     @property

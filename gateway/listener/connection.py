@@ -119,6 +119,10 @@ class ClientConnection(Hearing, asyncio.Protocol):
             self._call.client_gone()
         if self._call is None:
             self.path.deadlines.discard(self)
+        # Both refer back: without this the buffers of TLS, a quarter of a mebibyte and more, would
+        # stay until the collector of cycles comes, which is seldom.
+        self._transport = None
+        del self._parser
 
     @override
     def pause_writing(self) -> None:

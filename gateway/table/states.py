@@ -21,9 +21,11 @@ GRANT_CRITICAL: Final = frozenset(
         "valid_from",
         "valid_until",
         "state",
+        "row_filter",
+        "masks",
     }
 )
-"""Restricting members that this release enforces, here or (items) in transfer."""
+"""Restricting members that are enforced: here, or (items, row filter, masks) in transfer."""
 
 _SHARE_CLASSES: Final = frozenset({"unconditional", "conditional", "not_shared"})
 _ENTRY_STATES: Final = frozenset({"draft", "submitted", "approved", "published", "withdrawn"})
@@ -78,8 +80,19 @@ def read_grant(data: Mapping[str, Any], version: int, readable: bool) -> Grant:
         valid_until=_instant(data, "valid_until"),
         state=_word(data, "state", _GRANT_STATES),
         reason=_optional_text(data, "reason"),
+        statutory=_statutory(data),
         readable=readable,
     )
+
+
+def _statutory(data: Mapping[str, Any]) -> str | None:
+    """Read the law that names the recipient, as one text; it permits, so it may be absent."""
+    law = data.get("statutory")
+    if law is None:
+        return None
+    if not isinstance(law, Mapping):
+        raise ValueError("statutory is no object")
+    return f"{_text(law, 'title')}, {_text(law, 'article')}"
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:

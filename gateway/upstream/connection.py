@@ -227,6 +227,9 @@ class UpstreamConnection(asyncio.Protocol):
         taker, self._taker = self._taker, None
         if taker is not None:
             taker.answer_failed(not self._touched)
+        # Both refer back, and would keep the buffers of TLS until cycles are collected.
+        self._transport = None
+        del self._parser
 
     @override
     def pause_writing(self) -> None:

@@ -1,12 +1,15 @@
 """Nobody without a permission makes a gateway wait, hoard or spin."""
 
 import asyncio
+import gc
 import os
 import resource
 import socket
 
 from structlog.testing import capture_logs
 
+from gateway.listener import ClientConnection
+from gateway.upstream import UpstreamConnection
 from tests.integration.gateway.test_data_path_parts import LOADED, own, upload
 from tests.support.data_path import (
     Asked,
@@ -24,6 +27,7 @@ from tests.support.processes import wait_until
 HOST = ("Host", "gateway.example")
 NEVER = ("Datong-After", "sharing.grant/019aa500-0000-7000-8000-000000000099@999")
 UPLOAD = 16 << 20
+_CONNECTIONS = (ClientConnection, UpstreamConnection)
 
 
 @with_world()
@@ -98,3 +102,25 @@ async def test_without_file_descriptors_the_gateway_rests_and_then_goes_on(world
 
     client = await world.connect(world.caller)
     assert (await client.call(world.query())).status == 200
+
+
+@with_world()
+async def test_a_closed_connection_leaves_nothing_for_the_collector_of_cycles(
+    world: World,
+) -> None:
+    """Its TLS buffers are large and the collector comes seldom: a caller could pile them up."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            client = await world.connect(world.caller)
+            assert (await client.call(world.query())).status == 200
+            client.close()
+        world.part.cut()
+        await wait_until(lambda: not world.path.connections)
+        await wait_until(lambda: world.path.pools["transfer"].connections == 0)
+        await asyncio.sleep(0)
+        left = [one for one in gc.get_objects() if isinstance(one, _CONNECTIONS)]
+    finally:
+        gc.enable()
+    assert len(left) <= 1  # of the call that the committer wrote last
