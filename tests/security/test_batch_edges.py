@@ -1,6 +1,7 @@
 """Hostile uploads and readers of batches: each ends readably, and nobody else is kept waiting."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -181,7 +182,8 @@ async def test_a_hundred_uploads_that_never_end_keep_nobody_waiting(world: World
     owner = an_owner(world)
     uploads = [await begin(world, owner, of_length(LIMIT)) for _ in range(100)]
     for client in uploads:
-        await client.send(b"x" * 1000)
+        with contextlib.suppress(ConnectionError):  # those that were refused
+            await client.send(b"x" * 1000)
     share = world.settings.slow_calls
     await wait_until(lambda: world.path.counts.refusals["overloaded"] == 100 - share)
     await wait_until(lambda: world.path.in_hand == share)
