@@ -18,14 +18,18 @@ from datong.errors import (
     InputInvalid,
     NoAnswerInTime,
     ProofFailed,
+    ReconciliationDiffers,
     Refused,
     ServerNotTrusted,
+    StoreUnavailable,
+    TableUnfit,
     Unreachable,
 )
 from datong.identity import Identity
 from datong.operations.data import Rows
 from datong.operations.operation import Answer, Operation, Page
 from datong.revisions import Revisions
+from datong.tables import publish, receive
 from datong.verifier.report import Report, Verdict
 from datong.verifier.verification import verify
 from datong.watch import Kept, read_checkpoints, watch_once
@@ -47,15 +51,20 @@ __all__ = [
     "Operation",
     "Page",
     "ProofFailed",
+    "ReconciliationDiffers",
     "Refused",
     "Report",
     "Revisions",
     "Rows",
     "ServerNotTrusted",
+    "StoreUnavailable",
+    "TableUnfit",
     "Unreachable",
     "Verdict",
     "enrol",
+    "publish",
     "read_checkpoints",
+    "receive",
     "renew",
     "verify",
     "watch_once",

@@ -139,3 +139,21 @@ class ProofFailed(DatongError):
     """Something that was to be proved is not so: a pinned CA, a checkpoint, a package."""
 
     exit_code = 5
+
+
+class TableUnfit(DatongError):
+    """A table of one's own is not what it should be: its columns, its rows, or the rights on it."""
+
+    exit_code = 2
+
+
+class StoreUnavailable(DatongError):
+    """One's own database does not answer, or is busy; worth another try."""
+
+    exit_code = 4
+
+
+class ReconciliationDiffers(DatongError):
+    """One's own figures of a delivery are not the platform's."""
+
+    exit_code = 6

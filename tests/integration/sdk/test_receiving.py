@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from datong import Client, Refused, Unreachable
+from datong import Client, Refused, StoreUnavailable, TableUnfit, Unreachable
 from datong.tables.layout import read_items
 from datong.tables.patience import Patience
 from datong.tables.receiving import Receiver, Step
 from datong.tables.spool import Spool
-from datong.tables.store import Store, StoreUnavailable, TableUnfit, open_store
+from datong.tables.store import Store, open_store
 from tests.support.delivering import ITEMS, RESOURCE, SUBSCRIPTION, Delivering, Row, item
 
 TABLE = "divisions"

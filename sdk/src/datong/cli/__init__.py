@@ -1,7 +1,8 @@
 """The `datong` command.
 
 Exit codes: 0 done · 1 unexpected · 2 wrong usage or unusable identity · 3 refused by the platform ·
-4 the platform cannot be reached · 5 a proof failed.
+4 the platform or one's own database cannot be reached · 5 a proof failed · 6 both sides' figures
+differ.
 """
 
 from __future__ import annotations

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from datong.cli import agencies, audit, catalogue, credentials, data, proof, sharing
+from datong.cli import (
+    agencies,
+    audit,
+    batches,
+    catalogue,
+    credentials,
+    data,
+    deliveries,
+    proof,
+    reconciliation,
+    sharing,
+)
 from datong.cli.options import Session
 from datong.cli.output import Output
 from datong.client.asynchronous import SECONDS
@@ -15,7 +26,8 @@ from datong.client.asynchronous import SECONDS
 HELP = """Share data between departments under the law, and prove what happened.
 
 The options of this page may also stand after a command. Exit codes: 0 done, 1 unexpected, 2 wrong
-usage or unusable identity, 3 refused, 4 unreachable, 5 a proof failed.
+usage or unusable identity, 3 refused, 4 unreachable, 5 a proof failed, 6 both sides' figures
+differ.
 """
 
 EXAMPLES = """Examples:
@@ -23,6 +35,10 @@ EXAMPLES = """Examples:
 datong enrol dt1.… --gateway gateway.example:8443 --server-ca ca.pem --as health
 
 datong query divisions --purpose registration --key code=330100 --as health
+
+datong publish divisions divisions.csv --as civil-affairs
+
+datong receive divisions --into postgresql://user@host/health --purpose registration --as health
 
 datong verify package.zip --key log.vkey --checkpoint checkpoints.ndjson
 """
@@ -40,7 +56,7 @@ def build() -> typer.core.TyperGroup:
         rich_markup_mode="markdown",
     )
     application.callback()(_options)
-    for module in (credentials, data, sharing, proof):
+    for module in (credentials, data, batches, deliveries, reconciliation, sharing, proof):
         module.add_commands(application)
     application.add_typer(catalogue.commands(), name="catalogue")
     application.add_typer(sharing.grants(), name="grants")

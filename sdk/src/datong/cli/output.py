@@ -25,7 +25,8 @@ class Output:
         """Choose the form."""
         self.as_json = as_json
         self._out = Console(highlight=False, soft_wrap=True)
-        self._error = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.messages = Console(stderr=True, highlight=False, soft_wrap=True)
+        """Where people read everything but results."""
 
     def document(self, value: Any) -> None:
         """Print one JSON document."""
@@ -76,7 +77,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Tell people something besides the result."""
-        self._error.print(escape(text))
+        self.messages.print(escape(text))
 
     def done(self, text: str, value: dict[str, Any]) -> None:
         """Print a sentence for people, or the object for programs."""
@@ -90,11 +91,11 @@ class Output:
         if self.as_json:
             sys.stderr.write(json.dumps({"error": _described(error)}, ensure_ascii=False) + "\n")
             return
-        self._error.print(f"[bold red]{escape(str(error))}[/bold red]")
+        self.messages.print(f"[bold red]{escape(str(error))}[/bold red]")
         if error.next_step and not isinstance(error, Refused):
-            self._error.print(f"  next step: {escape(error.next_step)}")
+            self.messages.print(f"  next step: {escape(error.next_step)}")
         if isinstance(error, Unreachable) and error.call:
-            self._error.print(f"  call: {error.call}")
+            self.messages.print(f"  call: {error.call}")
 
 
 def _described(error: DatongError) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from datong.errors import DatongError, Refused, ServerNotTrusted, Unreachable
-from datong.tables.store import StoreUnavailable
+from datong.errors import DatongError, Refused, ServerNotTrusted, StoreUnavailable, Unreachable
 
 T = TypeVar("T")
 
@@ -67,6 +67,18 @@ class Patience:
     def succeeded(self) -> None:
         """Begin with all of it again."""
         self._since, self._pause = None, FIRST_PAUSE
+
+    async def keep_sending(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Do something until it succeeds, among other things; see `keep`."""
+        while True:
+            try:
+                done = await send()
+            except DatongError as error:
+                pause = self.pause_after(error)
+            else:
+                self.succeeded()
+                return done
+            await asyncio.sleep(pause)
 
     def keep(self, work: Callable[[], T], *, between: Callable[[], None] | None = None) -> T:
         """Do something until it succeeds.

@@ -21,24 +21,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from datong.client import Client
-from datong.errors import AnswerMalformed, DatongError, ProofFailed, Refused
+from datong.errors import AnswerMalformed, ProofFailed, Refused, TableUnfit
 from datong.operations.deliveries import Beginning
 from datong.operations.operation import Json
 from datong.tables.layout import Item, read_items
 from datong.tables.patience import Patience
 from datong.tables.spool import Spool
-from datong.tables.store import Arrived, Cursor, Store, TableUnfit, segment_names
+from datong.tables.store import Arrived, Cursor, Store, segment_names
 
 WAIT: Final = 20
 """Seconds that one call waits for a delivery."""
 PAGE: Final = 20
 """Deliveries that are listed at once."""
-
-
-class ReconciliationDiffers(DatongError):
-    """A receipt does not agree with the platform's figures."""
-
-    exit_code = 6
 
 
 class Step(StrEnum):

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datong.errors import InputInvalid
+from datong.errors import InputInvalid, StoreUnavailable, TableUnfit
 from datong.tables.digest import TableDigest
 from datong.tables.layout import (
     OPERATION,
@@ -30,8 +30,6 @@ from datong.tables.store import (
     Arrived,
     Counts,
     Cursor,
-    StoreUnavailable,
-    TableUnfit,
     counts_of,
     differences,
     is_next,

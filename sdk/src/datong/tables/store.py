@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from datong.errors import AnswerMalformed, DatongError
+from datong.errors import AnswerMalformed, TableUnfit
 from datong.operations.operation import Json
 from datong.tables.extra import require_extra
 from datong.tables.layout import OPERATION, Item, keys
@@ -39,18 +39,6 @@ CURSOR_COLUMNS: Final = {
     "items": "text NOT NULL",
 }
 """Columns of `datong_cursor` and their types; one row per table that is kept."""
-
-
-class TableUnfit(DatongError):
-    """The table in the consumer's database is not what the subscription delivers."""
-
-    exit_code = 2
-
-
-class StoreUnavailable(DatongError):
-    """The consumer's database cannot be reached, or is busy; worth another try."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from datong.tables.store import StoreUnavailable
+from datong.errors import StoreUnavailable
 
 _SETTINGS: Final = (
     "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET client_min_messages = warning"

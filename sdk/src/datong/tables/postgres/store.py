@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from datong.errors import StoreUnavailable, TableUnfit
 from datong.tables.layout import (
     OPERATION,
     Item,
@@ -28,8 +29,6 @@ from datong.tables.store import (
     Arrived,
     Counts,
     Cursor,
-    StoreUnavailable,
-    TableUnfit,
     counts_of,
     is_next,
     require_fit,
