@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
+from kit.canonical import canonical
 from services.exchange.transfer.domain import Item, ItemType, Layout, ValueRefused
 from services.exchange.transfer.domain.values import CANONICAL
 
@@ -60,6 +62,27 @@ class Found:
 
     good: list[tuple[Any, ...]]
     faults: list[tuple[int, str | None, str]]
+
+
+def canonical_row(items: Iterable[Item], texts: Sequence[str | None]) -> bytes:
+    """Return the canonical bytes of canonical texts, by a canonicaliser of RFC 8785."""
+    read: dict[ItemType, Callable[[str], Any]] = {
+        ItemType.INTEGER: int,
+        ItemType.BOOLEAN: "true".__eq__,
+    }
+    return canonical(
+        {
+            one.name: read.get(one.type, str)(text)
+            for one, text in zip(items, texts, strict=True)
+            if text is not None
+        }
+    )
+
+
+def digest_of(rows: Iterable[bytes]) -> str:
+    """Return Σ SHA-256(row) mod 2²⁵⁶."""
+    total = sum(int.from_bytes(sha256(row).digest(), "big") for row in rows)
+    return f"{total % 2**256:064x}"
 
 
 class Wrong:

@@ -1,7 +1,6 @@
 """Canonical bytes and digests of many rows by whole columns (`contracts/rows.md`).
 
-The result is that of `RowForm.canonical` and `RowDigest`, row by row; only hashing makes an
-object per row, and those of one batch at a time.
+Only hashing makes an object per row, and those of one batch at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from services.exchange.transfer.domain.entries import Item
-from services.exchange.transfer.domain.rows import MODULUS
 from services.exchange.transfer.domain.tables import BATCH_ROWS
 from services.exchange.transfer.domain.values import is_bare
+
+MODULUS: Final = 1 << 256
 
 _MAX_BYTES: Final = 64 << 20
 """Values of one batch: its canonical bytes, at most six times as many, must stay below 2 GiB."""
@@ -52,6 +52,11 @@ class TableDigest:
         self.count += table.num_rows
         self.total = (self.total + _sum_of(table, items, prefix)) % MODULUS
 
+    def add_rows(self, rows: Any) -> None:
+        """Add rows that are canonical bytes already: a `binary` or `utf8` array."""
+        self.count += len(rows)
+        self.total = (self.total + _sum_of_hashes(rows)) % MODULUS
+
     def subtract(self, table: Any, items: Sequence[Item], prefix: str = "") -> None:
         """Take every row of `table` out again."""
         self.count -= table.num_rows
@@ -86,9 +91,11 @@ def _sum_of(table: Any, items: Sequence[Item], prefix: str) -> int:
 
 
 def _sum_of_hashes(rows: Any) -> int:
-    """Return Σ SHA-256 over the values of a `utf8` array without offset."""
+    """Return Σ SHA-256 over the values of a `binary` or `utf8` array without nulls."""
+    if not len(rows):
+        return 0
     _, offsets, data = rows.buffers()
-    ends = memoryview(offsets).cast("i")[: len(rows) + 1].tolist()
+    ends = memoryview(offsets).cast("i")[rows.offset : rows.offset + len(rows) + 1].tolist()
     view = memoryview(data if data is not None else b"")
     hashes = [sha256(view[start:end]).digest() for start, end in pairwise(ends)]
     # All hashes as one integer with room between them; halves are added until one is left.
@@ -102,7 +109,7 @@ def _sum_of_hashes(rows: Any) -> int:
 
 
 def _written(table: Any, items: Sequence[Item], prefix: str) -> Iterator[Any]:
-    """Yield the canonical rows of `table`, a `utf8` array without offset per batch."""
+    """Yield the canonical rows of `table`, a `utf8` array per batch."""
     # Members sort by their UTF-16 code units (RFC 8785 section 3.2.3).
     order = sorted(items, key=lambda item: item.name.encode("utf-16-be"))
     columns = pa.Table.from_arrays(

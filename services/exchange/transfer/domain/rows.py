@@ -8,6 +8,7 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any, Final
 
+from services.exchange.transfer.domain.digests import MODULUS
 from services.exchange.transfer.domain.entries import Item, Layout
 from services.exchange.transfer.domain.values import (
     CANONICAL,
@@ -17,7 +18,6 @@ from services.exchange.transfer.domain.values import (
     is_bare,
 )
 
-MODULUS: Final = 1 << 256
 MAX_ERRORS: Final = 50
 
 Row = Sequence[str | None]
