@@ -87,9 +87,12 @@ def _joined_sparsely(items: Sequence[Item], columns: Sequence[Any]) -> Any:
     members = []
     for item, column in zip(items, columns, strict=True):
         before, after = _frame(item)
-        members.append(pc.binary_join_element_wise(before, column, after, ""))
-    joined = pc.binary_join_element_wise(*members, ",", null_handling="skip")
-    return pc.binary_join_element_wise("{", joined, "}", "")
+        member = pc.binary_join_element_wise("," + before, column, after, "")
+        members.append(pc.fill_null(member, ""))
+    joined = pc.binary_join_element_wise(*members, "", "")
+    return pc.binary_join_element_wise(
+        pc.utf8_replace_slice(joined, start=0, stop=1, replacement="{"), "}", ""
+    )
 
 
 def _frame(item: Item) -> tuple[str, str]:
