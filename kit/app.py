@@ -21,6 +21,7 @@ from typing_extensions import override
 from kit import problems
 from kit.auth import Access, Allowed, call_of
 from kit.canonical import NotStrictJson, strict_loads
+from kit.db import is_database_lost
 from kit.errors import DomainError
 from kit.http import parse_after
 from kit.logging import get_logger
@@ -241,8 +242,7 @@ async def _unavailable(request: Request, error: Any) -> Response:
 
 
 async def _database_error(request: Request, error: Any) -> Response:
-    lost = getattr(error, "connection_invalidated", False)
-    return await (_unavailable if lost else _unknown_error)(request, error)
+    return await (_unavailable if is_database_lost(error) else _unknown_error)(request, error)
 
 
 async def _unknown_error(request: Request, error: Any) -> Response:

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import asyncpg
 from sqlalchemy import MetaData, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -97,3 +99,28 @@ def constraint_of(error: IntegrityError) -> str:
             return str(name)
         cause = getattr(cause, "__cause__", None)
     return ""
+
+
+_AWAY: Final = (
+    OSError,
+    InterfaceError,
+    OperationalError,
+    PoolTimeout,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+def is_database_lost(error: BaseException) -> bool:
+    """Tell whether an error says nothing of what was asked, only that the database is away.
+
+    That it is starting up or shutting down comes as a plain error of the driver's wrapper, with
+    the driver's own as the cause.
+    """
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        if error.connection_invalidated or isinstance(cause, _AWAY):
+            return True
+    return isinstance(error, _AWAY)

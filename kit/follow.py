@@ -5,14 +5,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, KafkaError
-from sqlalchemy import exc
 
 from kit import inbox
 from kit.canonical import strict_loads
-from kit.db import Db, Tx
+from kit.db import Db, Tx, is_database_lost
 from kit.errors import DomainError, Kind
 from kit.logging import get_logger
 
@@ -76,7 +74,7 @@ async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts
             async with db.begin() as tx:
                 await handle_once(tx, record.value, handlers)
         except Exception as error:  # noqa: BLE001 - a poison message must not end the reader
-            if _is_database_lost(error):
+            if is_database_lost(error):
                 log.warning("database lost", error=repr(error))
                 await asyncio.sleep(0.2)
                 continue
@@ -91,26 +89,6 @@ async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts
         else:
             return
         await asyncio.sleep(0.2)
-
-
-_AWAY: Final = (
-    OSError,
-    exc.InterfaceError,
-    exc.OperationalError,
-    exc.TimeoutError,
-    # These come from opening a connection; SQLAlchemy wraps only what comes after.
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.TooManyConnectionsError,
-)
-
-
-def _is_database_lost(error: Exception) -> bool:
-    """Tell whether an error says nothing of the event, only that the database is away."""
-    return isinstance(error, _AWAY) or (
-        isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    )
 
 
 async def handle_once(tx: Tx, value: bytes, handlers: Mapping[str, Handler]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DBAPIError
 
 from kit.app import StrictRoute, create_app
 from kit.auth import Access, DirectoryIdentities, Public
@@ -35,6 +36,13 @@ async def put_thing(number: int, body: Body, _: Annotated[None, Depends(Public()
     return f"{number} {body.name}"
 
 
+def starting_up() -> Exception:
+    """Return what a connection cannot be opened with while the database recovers."""
+    wrapped = Exception("the database system is starting up")
+    wrapped.__cause__ = asyncpg.CannotConnectNowError("the database system is starting up")
+    return DBAPIError(None, None, wrapped)
+
+
 FAILURES: dict[str, Exception] = {
     "secret": RuntimeError("password=hunter2"),
     "refused": ConnectionRefusedError("10.0.0.1"),
@@ -44,6 +52,7 @@ FAILURES: dict[str, Exception] = {
     "ending": asyncpg.InternalClientError("another operation is in progress"),
     "bus": KafkaConnectionError("no broker"),
     "slow": TimeoutError(),
+    "recovering": starting_up(),
 }
 
 
