@@ -32,7 +32,7 @@ from services.exchange.transfer.store import sealing as tables
 from services.exchange.transfer.store.sealing import EffectSegment, Version
 
 PIECE_ROWS: Final = 16_384
-"""Rows that are copied into staging at once."""
+"""Rows that are copied into staging, or hashed, at once: both need several times their size."""
 PIECE_BYTES: Final = 4 << 20
 """Bytes of effects that are collected before they are parsed."""
 ANALYZE_SHARE: Final = 0.2
@@ -229,15 +229,19 @@ class _Effects:
 
     def _keep(self, effects: Sequence[Any]) -> None:
         for table in effects:
-            seen = domain.project(table, self._items)
-            self._added += seen.added
-            self._updated += seen.updated
-            self._deleted += seen.deleted
-            self._before = self._before.plus(seen.before)
-            self._after = self._after.plus(seen.after)
+            for start in range(0, table.num_rows, PIECE_ROWS):
+                self._count(table.slice(start, PIECE_ROWS))
             stream = domain.to_stream(table)
             name = self._objects.put(stream)
             self.segments.append(EffectSegment(name, len(stream), table.num_rows))
+
+    def _count(self, effects: Any) -> None:
+        seen = domain.project(effects, self._items)
+        self._added += seen.added
+        self._updated += seen.updated
+        self._deleted += seen.deleted
+        self._before = self._before.plus(seen.before)
+        self._after = self._after.plus(seen.after)
 
 
 def _pieces(
