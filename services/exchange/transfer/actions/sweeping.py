@@ -21,7 +21,7 @@ async def sweep(context: Context, *, older_than: float, chunk_retention: float) 
     Chunks of batches that ended count as unnamed after a time: their rows stay and tell what came.
 
     Args:
-        older_than: seconds since an object was put.
+        older_than: seconds since an object was put, or a file written that never became one.
         chunk_retention: seconds since the end of a batch.
     """
     ended_before = context.clock.now() - timedelta(seconds=chunk_retention)
@@ -34,8 +34,6 @@ async def sweep(context: Context, *, older_than: float, chunk_retention: float) 
         for name in page:
             if name not in needed:
                 removed += await asyncio.to_thread(objects.remove, name, older_than=older_than)
-    leftovers = await asyncio.to_thread(
-        objects.remove_leftovers, older_than=max(older_than, OLDER_THAN)
-    )
+    leftovers = await asyncio.to_thread(objects.remove_leftovers, older_than=older_than)
     log.info("objects swept", removed=removed, leftovers=leftovers)
     return removed
