@@ -5,12 +5,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from gateway.domain import Allowed, Call, Denied, decide, recheck
-from gateway.edge import BUFFERED_BODY, EdgeRefusal, Head, body_too_large
+from gateway.edge import EdgeRefusal, Head
 from gateway.listener.answer import BUFFERED_ANSWER, Answer, read_answer
-from gateway.listener.clearing import NO_EVIDENCE, STALE, Clearing, State
+from gateway.listener.clearing import NO_EVIDENCE, STALE, State
 from gateway.listener.large import Filed, Streamed
 from gateway.listener.path import LocalCall
 from gateway.listener.pattern import learn_answer
+from gateway.listener.receiving import Receiving, framed, length_line
 from gateway.listener.repeats import Repeat
 from gateway.listener.tokens import Checked
 from gateway.upstream import Headers, Pool, UpstreamConnection
@@ -33,9 +34,6 @@ _ABOUT_CALLER: Final = frozenset(
 )
 """Refusals that a table which is not fresh may still tell; all others might be out of date."""
 
-_BODY_RATE: Final = 4096
-"""Bytes a second that an upload must bring on the whole: one that drips holds a connection to the
-part for hours otherwise."""
 _PATTERNS: Final = 3
 """Patterns that are learned for one repeated head at most: some answers are never alike."""
 _NO_TOKEN: Final = Checked(None)
@@ -44,7 +42,7 @@ _AFTER_LINE: Final = b"\r\nDatong-After: "
 log = get_logger()
 
 
-class CallInHand(Clearing):
+class CallInHand(Receiving):
     """A call of one connection, from its head to the part and back.
 
     Args:
@@ -54,7 +52,6 @@ class CallInHand(Clearing):
         repeat: when the head came before on the connection.
 
     Attributes:
-        pieces: of the request body, until they are passed on.
         complete: whether the whole request has come.
     """
 
@@ -63,8 +60,6 @@ class CallInHand(Clearing):
         "_outgoing",
         "_retried",
         "_reused",
-        "pieces",
-        "refused",
     )
 
     def __init__(
@@ -77,21 +72,13 @@ class CallInHand(Clearing):
     ) -> None:
         super().__init__(connection, head, call, repeat)
         self.refused = refused
-        self.pieces: list[bytes] = []
+        self.pieces = []
         self._outgoing = b""
         self._reused = False
         self._retried = False
         self._answer_pieces: list[bytes] = []
 
     # ---- the request ----
-
-    @property
-    def has_come(self) -> bool:
-        """Return whether enough of a call that waits its turn is here.
-
-        That is the whole of it; a body that is passed on in pieces stays with the caller.
-        """
-        return self.complete or self.received > BUFFERED_BODY
 
     def begin(self) -> None:
         """Take the call in hand: check, decide, pass on or refuse."""
@@ -111,66 +98,10 @@ class CallInHand(Clearing):
             self.refuse("overloaded", f"The gateway has {path.limit} calls in hand.")
         elif head.after and not path.table.reached(head.after):
             self.state = State.WAITING
-            self._hold_body(True)
+            self.hold_body(True)
             path.wait_for(head.after, self._after_wait)
         else:
             self._admit(head, now)
-
-    def take_body(self, piece: bytes) -> None:
-        """Take a piece of the request body; passes it on when the call has been sent."""
-        head = self.head
-        self.received += len(piece)
-        if self.refused is not None or head is None:
-            self._request_digest = None
-            return
-        if self.received > head.route.body_limit:
-            self.break_off(body_too_large(head.route.body_limit))
-            return
-        if self._hash is None:
-            self.pieces.append(piece)
-            return
-        self._hash.update(piece)
-        if self._upstream is not None and self.state is State.SENT:
-            self._grant_time(time.monotonic())
-            self._upstream.send_more(_framed(head, piece), last=False)
-        else:
-            self.pieces.append(piece)
-
-    def _grant_time(self, now: float) -> None:
-        """Let an upload go on that brings something often enough, and enough of it."""
-        seconds = self.path.settings.body_seconds
-        self.connection.deadline = min(
-            now + seconds, self._started + 2 * seconds + self.received / _BODY_RATE
-        )
-
-    def take_all(self, body: bytes) -> None:
-        """Take the whole body, within the limit of its route, of a call that has not begun."""
-        self.complete = True
-        if body:
-            self.received = len(body)
-            self.pieces.append(body)
-            self._request_digest = sha256(body).digest()
-
-    def end_body(self) -> None:
-        """Take the end of the request."""
-        self.complete = True
-        if self.pieces and self._hash is None:
-            self._request_digest = sha256(b"".join(self.pieces)).digest()
-        head = self.head
-        if head is not None and self.state is State.SENT and self._upstream is not None:
-            self.connection.deadline = time.monotonic() + (
-                head.timeout or self.path.settings.call_seconds
-            )
-            self._upstream.send_more(b"0\r\n\r\n" if head.chunked else b"", last=True)
-
-    def break_off(self, why: EdgeRefusal) -> None:
-        """Refuse a call whose body cannot be read to its end."""
-        self.connection.stop_hearing()
-        if self.state is State.READING:
-            self.refused = why
-        elif self.state in (State.WAITING, State.ASKING, State.SENT):
-            self.drop_upstream()
-            self.refuse(why.code, why.detail, why.facts)
 
     def _after_wait(self, reached: bool) -> None:
         if self.state is not State.WAITING or self.head is None:
@@ -276,13 +207,13 @@ class CallInHand(Clearing):
                 lines.append(b"\r\nContent-Length: %d" % len(body))
             lines += (b"\r\n\r\n", body)
         else:
-            framing = b"Transfer-Encoding: chunked" if head.chunked else _length_line(head)
+            framing = b"Transfer-Encoding: chunked" if head.chunked else length_line(head)
             lines += (b"\r\n", framing, b"\r\n\r\n")
             self.connection.deadline = time.monotonic() + self.path.settings.body_seconds
             self.connection.say_continue(self)
         self._outgoing = b"".join(lines)
         self.state = State.ASKING
-        self._hold_body(True)
+        self.hold_body(True)
         if not pool.ask(self):
             self.refuse("overloaded", pool.full)
 
@@ -324,13 +255,13 @@ class CallInHand(Clearing):
         if self._hash is None:
             upstream.send(self, self._outgoing, whole=True)
             return
-        self._hold_body(False)
+        self.hold_body(False)
         upstream.send(self, self._outgoing, whole=False)
         head = self.head
         if head is not None:
             pieces, self.pieces = self.pieces, []
             for piece in pieces:
-                upstream.send_more(_framed(head, piece), last=False)
+                upstream.send_more(framed(head, piece), last=False)
             if self.complete:
                 self.end_body()
 
@@ -338,15 +269,6 @@ class CallInHand(Clearing):
         """Learn that the part cannot be reached."""
         part = "" if self.head is None else self.head.route.part
         self.refuse("service-unavailable", f"The part {part} cannot be reached.")
-
-    def _hold_body(self, hold: bool) -> None:
-        """Leave a body that is passed on in pieces with the caller until a part takes it."""
-        if self._hash is not None:
-            self.connection.hold_body(hold)
-
-    def body_may_go_on(self, may: bool) -> None:
-        """Read less from the caller while the part reads slowly."""
-        self.connection.hold_body(not may)
 
     def take_whole(self, data: bytes) -> bool:
         """Take an answer that came whole and is like the last one to this call; tell whether."""
@@ -504,12 +426,3 @@ class CallInHand(Clearing):
             if denied is not None:
                 log.info("answer cut", call=self.call_id, reason=denied.reason)
                 self.cut(denied.reason)
-
-
-def _length_line(head: Head) -> bytes:
-    return b"Content-Length: %d" % (head.length or 0)
-
-
-def _framed(head: Head, piece: bytes) -> bytes:
-    """Return a piece of a body as it goes over the wire to the part."""
-    return b"%x\r\n%b\r\n" % (len(piece), piece) if head.chunked else piece
