@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from datong import DatongError
-from stack.demo.calls import StoryBroken
+from stack.demo.commands import StoryBroken
 from stack.demo.story import Story
 from stack.folders import CHECKOUT
 from stack.process import StartFailed

@@ -3,14 +3,18 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as compute
 
 from datong import AsyncClient, Refused
 from datong.operations import data
 from datong.operations.operation import Access
-from stack.demo.divisions import HANGZHOU, Division
+from stack.demo.commands import StoryBroken
+from stack.demo.divisions import HANGZHOU
 from stack.demo.entries import (
     ADOPTIONS,
     ARTICLE,
@@ -28,28 +32,24 @@ PAUSE: Final = 0.005
 AT_ONCE: Final = 16
 
 
-class StoryBroken(Exception):
-    """Something came out other than the story says."""
-
-
 def granted(division: Mapping[str, Any]) -> dict[str, Any]:
     """Return the granted items of a source row, as an answer must show them."""
     return {name: division.get(name) for name in ITEMS}
 
 
-async def ask_much(town: Town, source: Sequence[Division]) -> dict[str, Any]:
+async def ask_much(town: Town, source: pa.Table) -> dict[str, Any]:
     """Make 500 calls over 8 connections and check each answer against the source rows.
 
     Raises:
         StoryBroken: an answer differs from the source.
     """
     districts = sorted(
-        (granted(row) for row in source if row.get("parent_code") == HANGZHOU),
+        map(granted, source.filter(compute.equal(source["parent_code"], HANGZHOU)).to_pylist()),
         key=lambda row: str(row["code"]),
     )
-    chosen = random.Random(809).sample(list(source), CALLS - 1)  # noqa: S311 - which rows to ask
-    queue: asyncio.Queue[Division | None] = asyncio.Queue()
-    for row in (None, *chosen):
+    chosen = random.Random(809).sample(range(source.num_rows), CALLS - 1)  # noqa: S311 - no secret
+    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    for row in (None, *source.take(chosen).to_pylist()):
         queue.put_nowait(row)
     began = time.perf_counter()
 

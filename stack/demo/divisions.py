@@ -5,7 +5,6 @@ in another way, and none shares its key with a real row.
 """
 
 import csv
-import json
 import lzma
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,16 +93,6 @@ def with_broken_rows(table: pa.Table) -> pa.Table:
 def write_csv(table: pa.Table, target: Path) -> None:
     """Write a table as a department would export it: CSV with a header, text in quotes."""
     pyarrow.csv.write_csv(table, target, pyarrow.csv.WriteOptions(quoting_style="needed"))
-
-
-def write_ndjson(target: Path) -> int:
-    """Write the divisions of `divisions` to `target`, one JSON object a line; return how many."""
-    count = 0
-    with target.open("w", encoding="utf-8") as out:
-        for division in divisions():
-            out.write(json.dumps(division, ensure_ascii=False) + "\n")
-            count += 1
-    return count
 
 
 def _read(level: str) -> pa.Table:

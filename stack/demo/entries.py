@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from kit.clock import SystemClock, rfc3339
-from stack.demo.divisions import write_ndjson
+from stack.demo.divisions import LEVELS, LONGEST_NAME
 from stack.demo.town import Town
 
 DIVISIONS: Final = "division-codes"
@@ -20,18 +20,21 @@ ARTICLE: Final = "第一千一百一十条"
 DIVISIONS_ENTRY: Final[dict[str, Any]] = {
     "resource": DIVISIONS,
     "name": "行政区划代码",
-    "summary": "全国省、市、县、乡四级行政区划的代码、名称和隶属关系。",
+    "summary": "全国省、市、县、乡、村五级区划的代码、名称和隶属关系。",
     "items": [
         {"name": "code", "title": "代码", "type": "text", "required": True, "key": True}
-        | {"filterable": True},
-        {"name": "name", "title": "名称", "type": "text", "required": True, "filterable": True},
-        {"name": "level", "title": "级别", "type": "text", "required": True, "filterable": True},
-        {"name": "parent_code", "title": "上级代码", "type": "text", "filterable": True},
+        | {"filterable": True, "pattern": "[0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12}"},
+        {"name": "name", "title": "名称", "type": "text", "required": True, "filterable": True}
+        | {"max_length": LONGEST_NAME, "pattern": r"\S+"},
+        {"name": "level", "title": "级别", "type": "text", "required": True, "filterable": True}
+        | {"codes": list(LEVELS)},
+        {"name": "parent_code", "title": "上级代码", "type": "text", "filterable": True}
+        | {"pattern": "[0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}"},
     ],
     "data_format": "database",
     "update_frequency": "yearly",
     "share_class": "unconditional",
-    "modes": ["query"],
+    "modes": ["query", "batch"],
     "use_conditions": "供履行职责使用。",
     "data_grade": "general",
 }
@@ -48,7 +51,7 @@ ADOPTIONS_ENTRY: Final[dict[str, Any]] = DIVISIONS_ENTRY | {
 }
 
 
-async def publish(town: Town, content: dict[str, Any]) -> str:
+async def publish_entry(town: Town, content: dict[str, Any]) -> str:
     """Have an entry written by the registrar and approved by the reviewer; return its id."""
     registrar, reviewer = town.client("registrar"), town.client("reviewer")
     entry: str = (await registrar.create_entry(content))["id"]
@@ -57,24 +60,26 @@ async def publish(town: Town, content: dict[str, Any]) -> str:
     return entry
 
 
-async def load_divisions(town: Town) -> dict[str, Any]:
-    """Have the owner's system load all divisions; return what the platform counted."""
-    file = town.directory / "divisions.ndjson"
-    write_ndjson(file)
-    loaded: dict[str, Any] = await town.client("publisher").load_file(DIVISIONS, file)
-    return loaded
+async def request_divisions(
+    town: Town,
+    requester: str = "requester",
+    system: str = "consumer",
+    scenario: str = "传染病病例按现住址统计到乡镇街道",
+) -> dict[str, Any]:
+    """Have an agency ask for a system of its own; return the request with its grant.
 
-
-async def request_divisions(town: Town) -> dict[str, Any]:
-    """Have the health commission ask for its system; return the request with its grant."""
+    Args:
+        requester, system: short names of who asks and for what.
+    """
     now = SystemClock().now()
-    request: dict[str, Any] = await town.client("requester").create_request(
+    request: dict[str, Any] = await town.client(requester).create_request(
         DIVISIONS,
-        systems=[town.identities["consumer"].id],
+        systems=[town.identities[system].id],
         items=list(ITEMS),
+        modes=["query", "batch"],
         purposes=[PURPOSE],
         basis="传染病防治法第三十八条",
-        scenario="传染病病例按现住址统计到乡镇街道",
+        scenario=scenario,
         valid_from=rfc3339(now - timedelta(minutes=1)),
         valid_until=rfc3339(now + timedelta(days=365)),
     )

@@ -10,11 +10,13 @@ from typing import Final
 from rich.console import Console
 
 from datong import CallLog, DatongError
+from stack.demo.commands import StoryBroken, publish_rows
+from stack.demo.divisions import TO_STREETS, read_table, write_csv
 from stack.demo.entries import (
     ADOPTIONS_ENTRY,
+    DIVISIONS,
     DIVISIONS_ENTRY,
-    load_divisions,
-    publish,
+    publish_entry,
     request_divisions,
 )
 from stack.demo.town import Town, found
@@ -35,9 +37,9 @@ def main() -> int:
         return 3
     try:
         asyncio.run(_fill(platform, console))
-    except DatongError as error:
+    except (DatongError, StoryBroken) as error:
         console.print(f"{error}\nThe example needs a new platform: `make clean up example`.")
-        return error.exit_code
+        return error.exit_code if isinstance(error, DatongError) else 1
     console.print(f"Identities are in {platform / 'example'}; the README shows a first call.")
     return 0
 
@@ -57,10 +59,12 @@ async def _fill(platform: Path, console: Console) -> None:
     ]
     try:
         await found(town, (codes[0], codes[1]), console.print)
-        await publish(town, DIVISIONS_ENTRY)
-        await publish(town, ADOPTIONS_ENTRY)
-        loaded = await load_divisions(town)
-        console.print(f"{loaded['rows']} rows of 行政区划代码")
+        await publish_entry(town, DIVISIONS_ENTRY)
+        await publish_entry(town, ADOPTIONS_ENTRY)
+        file = folder / "divisions.csv"
+        write_csv(read_table(TO_STREETS), file)
+        published = await publish_rows(town, DIVISIONS, file)
+        console.print(f"{published['batch']['rows']} rows of 行政区划代码")
         await request_divisions(town)
     finally:
         await town.close()

@@ -11,12 +11,14 @@ from datong import AsyncClient, CallLog, Identity, Revisions, enrol
 BIG_DATA: Final = "hangzhou-big-data"
 CIVIL_AFFAIRS: Final = "hangzhou-civil-affairs"
 HEALTH: Final = "hangzhou-health"
+EDUCATION: Final = "hangzhou-education"
 AUDIT: Final = "hangzhou-audit"
 
 AGENCIES: Final = (
     (BIG_DATA, "杭州市数据资源管理局"),
     (CIVIL_AFFAIRS, "杭州市民政局"),
     (HEALTH, "杭州市卫生健康委员会"),
+    (EDUCATION, "杭州市教育局"),
     (AUDIT, "杭州市审计局"),
 )
 PEOPLE: Final = (
@@ -24,12 +26,14 @@ PEOPLE: Final = (
     ("reviewer", CIVIL_AFFAIRS, "赵磊", ["reviewer"]),
     ("administrator", CIVIL_AFFAIRS, "孙敏", ["resource_administrator"]),
     ("requester", HEALTH, "周洁", ["sharing_office_head"]),
+    ("education-requester", EDUCATION, "郑洁", ["sharing_office_head"]),
     ("auditor", AUDIT, "吴刚", ["auditor"]),
 )
 SYSTEMS: Final = (
     ("publisher", CIVIL_AFFAIRS, "区划管理系统"),
     ("consumer", HEALTH, "传染病直报系统"),
     ("stranger", HEALTH, "疫苗管理系统"),
+    ("latecomer", EDUCATION, "入学服务系统"),
 )
 
 

@@ -100,8 +100,9 @@ HEADS: dict[str, tuple[str, int, str]] = {
         413,
         "body-too-large",
     ),
-    "rows over 64 MiB": (
-        f"PUT /data/v1/{DIVISIONS}/rows HTTP/1.1\r\nHost: a\r\nContent-Length: 67108865\r\n\r\n",
+    "a chunk over 16 MiB": (
+        f"PUT /data/v1/{DIVISIONS}/batches/{NOBODY}/chunks/0 HTTP/1.1\r\nHost: a\r\n"
+        "Content-Length: 16777217\r\n\r\n",
         413,
         "body-too-large",
     ),

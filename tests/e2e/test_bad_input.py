@@ -1,5 +1,7 @@
 """Bad input of every kind over the real gateway: a precise refusal, evidence, and never a 500."""
 
+import base64
+import hashlib
 import json
 import re
 import time
@@ -18,7 +20,7 @@ from stack.supervisor import Stack
 from tests.e2e.bad import HEADS, INVALID, MALFORMED, PATHS, TOKENS, UNKNOWN
 from tests.e2e.outsider import GOOD_QUERY, QUERY, Outsider
 from tests.support.joined import records_of
-from tests.support.load_connection import ConnectionLost
+from tests.support.load_connection import ConnectionLost, Reply
 from tests.support.processes import wait_until
 from tests.support.town import found_town
 
@@ -177,17 +179,40 @@ async def test_another_content_type_is_refused(outsider: Outsider) -> None:
     outsider.refused(reply, 415, "content-type-unsupported")
 
 
-async def test_rows_that_do_not_fit_are_refused_with_their_line(outsider: Outsider) -> None:
-    rows = b'{"code":"1","name":"a","level":"province"}\n{"code":"2","name":7,"level":"city"}\n'
-    reply = await outsider.ask(
-        "PUT",
-        f"/data/v1/{DIVISIONS}/rows",
-        rows,
+async def test_a_chunk_that_does_not_fit_is_refused_with_its_line_and_the_batch_stays_open(
+    outsider: Outsider,
+) -> None:
+    rows = b'{"code":"11","name":"a","level":"province"}\n{"code":"12","colour":"red"}\n'
+    opened = await outsider.ask(
+        "POST",
+        f"/data/v1/{DIVISIONS}/batches",
+        b'{"mode":"changes"}',
         name="publisher",
-        Content_Type="application/x-ndjson",
+        Idempotency_Key=str(uuid.uuid4()),
     )
-    problem = outsider.refused(reply, 422, "rows-invalid")
-    assert "/2/name" in [error["pointer"] for error in problem["errors"]], problem
+    assert opened.status == 201, opened.body
+    path = f"/data/v1/{DIVISIONS}/batches/{json.loads(opened.body)['id']}"
+    digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
+
+    async def put(**headers: str) -> Reply:
+        return await outsider.ask(
+            "PUT",
+            f"{path}/chunks/0",
+            rows,
+            name="publisher",
+            **({"Content_Type": "application/x-ndjson"} | headers),
+        )
+
+    outsider.refused(await put(), 400, "content-digest-missing")
+    wrong = base64.b64encode(bytes(32)).decode()
+    reply = await put(Content_Digest=f"sha-256=:{wrong}:")
+    outsider.refused(reply, 400, "content-digest-mismatch")
+    reply = await put(Content_Digest=f"sha-256=:{digest}:")
+    outsider.refused(reply, 422, "column-unknown", "/2/colour")
+    reply = await outsider.ask("GET", path, name="publisher")
+    assert (json.loads(reply.body)["state"], json.loads(reply.body)["chunks"]) == ("open", 0)
+    reply = await outsider.ask("POST", f"{path}/abandonments", name="publisher")
+    assert json.loads(reply.body)["state"] == "abandoned"
 
 
 # ---- versions, keys, ids ----

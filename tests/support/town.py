@@ -6,12 +6,13 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from datong import AsyncClient, CallLog, Identity
 from datong.verifier.notes import LogKey, open_checkpoint
 from kit.clock import SystemClock, rfc3339
 from stack.demo.divisions import divisions
-from stack.demo.entries import DIVISIONS, DIVISIONS_ENTRY, ITEMS, PURPOSE, publish
+from stack.demo.entries import DIVISIONS, DIVISIONS_ENTRY, ITEMS, PURPOSE, publish_entry
 from stack.demo.town import Town, found
 from stack.supervisor import Stack
 from tests.support.load import LanePlan
@@ -58,6 +59,7 @@ class TestTown:
                 DIVISIONS,
                 systems=[self.identity(system).id],
                 items=list(ITEMS),
+                modes=["query", "batch"],
                 purposes=[PURPOSE],
                 basis="传染病防治法第三十八条",
                 scenario="传染病病例按现住址统计到乡镇街道",
@@ -67,10 +69,15 @@ class TestTown:
             self.grants[system] = request["grant"]["id"]
 
     async def load(self) -> dict[str, Any]:
-        """Have the owner load some rows; return what was counted."""
+        """Have the owner publish some rows; return the batch, which is effective."""
         rows = b"".join(json.dumps(row).encode() + b"\n" for row in islice(divisions(), ROWS))
-        loaded: dict[str, Any] = await self.client("publisher").load_rows(DIVISIONS, rows)
-        return loaded
+        owner = self.client("publisher")
+        batch = await owner.open_batch(DIVISIONS, idempotency_key=str(uuid4()))
+        await owner.put_chunk(DIVISIONS, batch["id"], 0, rows, content_type="application/x-ndjson")
+        await owner.seal_batch(DIVISIONS, batch["id"], chunks=1)
+        done: dict[str, Any] = await owner.get_batch(DIVISIONS, batch["id"], wait=30)
+        assert done["state"] == "effective", done
+        return done
 
     async def suspend(self, system: str) -> dict[str, Any]:
         """Suspend the system's grant; return the answer."""
@@ -157,6 +164,6 @@ async def found_town(
     made = TestTown(stack, town, directory)
     await found(town, (operator, security))
     await made.note_log()
-    made.entry = await publish(town, DIVISIONS_ENTRY)
+    made.entry = await publish_entry(town, DIVISIONS_ENTRY)
     await made.grant(*granted)
     return made
