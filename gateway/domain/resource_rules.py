@@ -88,9 +88,7 @@ GRANTED: Final = (
     _NOT_WITHDRAWN,
     Rule(
         "class-not-shared",
-        lambda q: (
-            q.entry is not None and (q.entry.share_class != NOT_SHARED or bool(q.candidates))
-        ),
+        lambda q: q.entry is not None and (q.entry.share_class != NOT_SHARED or bool(q.candidates)),
         _share_class,
         _not_shared,
         "entry",

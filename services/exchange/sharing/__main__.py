@@ -64,11 +64,11 @@ async def _consume(settings: SharingSettings) -> None:
 
 async def _republish(settings: SharingSettings) -> None:
     from kit.db import Db
-    from services.exchange.sharing import actions
+    from services.exchange.sharing.actions import upkeep
 
     db = Db(settings.postgres_url, PART)
     try:
-        count = await actions.republish(db)
+        count = await upkeep.republish(db)
     finally:
         await db.dispose()
     logging.get_logger().info("republished", states=count)
@@ -90,11 +90,12 @@ async def _parked_list(settings: SharingSettings) -> None:
 
 async def _parked_replay(settings: SharingSettings) -> None:
     from kit.db import Db
-    from services.exchange.sharing import actions, consumer
+    from services.exchange.sharing import consumer
+    from services.exchange.sharing.actions import upkeep
 
     db = Db(settings.postgres_url, PART)
     try:
-        handled, failed = await actions.replay_parked(db, consumer.HANDLERS)
+        handled, failed = await upkeep.replay_parked(db, consumer.HANDLERS)
     finally:
         await db.dispose()
     sys.stdout.write(f"{handled} handled, {len(failed)} stay parked\n")

@@ -13,7 +13,7 @@ from kit.directory import Directory
 from kit.states import StateReader
 from kit.tokens import Verifier
 from services.exchange.sharing.clients import Copies
-from services.exchange.sharing.routes import router
+from services.exchange.sharing.routes import grants, requests, steps
 from services.exchange.sharing.settings import SharingSettings
 
 PART: Final = "sharing"
@@ -40,7 +40,7 @@ def build_app(
     """
     return create_app(
         PART,
-        [router],
+        [requests.router, steps.router, grants.router],
         access=auth.Access(auth.DirectoryIdentities(copies.directory), verifier, clock),
         readers=readers,
         state={"db": db, "clock": clock, "bus_seconds": bus_seconds, "copies": copies},

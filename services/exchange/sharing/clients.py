@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from kit.directory import Directory
 from kit.states import Apply, StateEvent
-from services.exchange.sharing.domain import Entry, EntryUnreadable, SystemUnknown
+from services.exchange.sharing.domain import Entry, EntryUnreadable, Item, Law, SystemUnknown
 
 ENTRY: Final = "catalog.entry.v1"
-KNOWN_CRITICAL: Final = frozenset({"share_class", "state", "items"})
+KNOWN_CRITICAL: Final = frozenset({"share_class", "state", "items", "service"})
 """Restricting members of an entry that this code understands; any other makes it unusable."""
 
 
@@ -88,20 +88,42 @@ def _entry(data: Mapping[str, Any]) -> Entry:
     Raises:
         KeyError, TypeError, ValueError: it is not there, or of another type.
     """
-    law = data["legal_basis"]
-    entry = Entry(
-        id=data["id"],
-        version=data["version"],
-        owner=data["agency"],
-        resource=data["resource"],
-        state=data["state"],
-        share_class=data["share_class"],
-        law_title=None if law is None else law["title"],
-        law_article=None if law is None else law["article"],
-        items=tuple(item["name"] for item in data["items"]),
-        modes=tuple(data["modes"]),
+    law, service = data["legal_basis"], data.get("service")
+    return Entry(
+        id=_text(data["id"]),
+        version=_number(data["version"]),
+        owner=_text(data["agency"]),
+        resource=_text(data["resource"]),
+        state=_text(data["state"]),
+        share_class=_text(data["share_class"]),
+        law=None if law is None else Law(_text(law["title"]), _text(law["article"])),
+        items=tuple(map(_item, data["items"])),
+        modes=tuple(map(_text, data["modes"])),
+        operations=()
+        if service is None
+        else tuple(_text(operation["name"]) for operation in service["operations"]),
     )
-    texts = (entry.id, entry.owner, entry.resource, entry.state, entry.share_class, *entry.items)
-    if type(entry.version) is not int or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a member has another type")
-    return entry
+
+
+def _item(data: Mapping[str, Any]) -> Item:
+    return Item(
+        _text(data["name"]), _text(data["type"]), _flag(data["key"]), _flag(data["filterable"])
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not a boolean")
+    return value

@@ -1,4 +1,4 @@
-"""Messages that sharing listens to: a withdrawn entry ends its grants."""
+"""Messages that sharing listens to: a withdrawn entry ends its requests and grants."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from kit.clock import SystemClock
 from kit.db import Tx
 from kit.follow import Handler
-from services.exchange.sharing import actions
+from services.exchange.sharing.actions import grants, steps
 from services.exchange.sharing.domain import Actor
 
 GROUP: Final = "datong-sharing"
@@ -30,15 +30,13 @@ class EntryWithdrawn(BaseModel):
 
 
 async def on_entry_withdrawn(tx: Tx, event: Mapping[str, Any]) -> None:
-    """End the grants of the entry; the call that withdrew it caused that as well."""
+    """Refuse open requests and end grants; the call that withdrew the entry caused that as well."""
     fact = EntryWithdrawn.model_validate(event)
-    await actions.end_grants_of_entry(
-        tx,
-        fact.data.entry,
-        f"The entry was withdrawn: {fact.data.reason_text}",
-        Actor("part/sharing", call=fact.call),
-        SystemClock().now(),
-    )
+    reason = f"The entry was withdrawn: {fact.data.reason_text}"
+    actor, now = Actor("part/sharing", call=fact.call), SystemClock().now()
+    # Requests before grants, as everywhere: two orders of locks could wait for each other.
+    await steps.close_for_entry(tx, fact.data.entry, reason, actor, now)
+    await grants.end_of_entry(tx, fact.data.entry, reason, actor, now)
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {"catalog.entry-withdrawn.v1": on_entry_withdrawn}

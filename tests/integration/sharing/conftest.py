@@ -19,6 +19,14 @@ from services.exchange.sharing.app import build_app
 from services.exchange.sharing.clients import Copies
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
 
+ITEMS = (
+    ("code", "text", True, True),
+    ("name", "text", False, False),
+    ("level", "integer", False, True),
+    ("born", "date", False, True),
+    ("mobile", "text", False, False),
+)
+"""Items of every entry: name, type, whether part of the key, whether rows are chosen by it."""
 LAW = {"kind": "law", "title": "中华人民共和国保守国家秘密法", "article": "第二十九条"}
 
 
@@ -61,7 +69,9 @@ class Sharing:
             "state": "published",
             "resource": resource,
             "items": [
-                {"name": name, "title": name, "type": "text"} for name in ("code", "name", "level")
+                {"name": name, "title": name, "type": kind, "required": key, "key": key}
+                | {"filterable": filterable}
+                for name, kind, key, filterable in ITEMS
             ],
             "modes": ["query"],
             "update_frequency": "yearly",
@@ -141,7 +151,7 @@ async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(
-            'TRUNCATE request, "grant", outbox, inbox, parked, idempotency RESTART IDENTITY'
+            'TRUNCATE request_step, request, "grant", outbox, inbox, parked, idempotency RESTART IDENTITY'
         )
     finally:
         await connection.close()

@@ -8,7 +8,8 @@ from kit import inbox
 from kit.canonical import canonical
 from kit.clock import rfc3339
 from kit.ids import uuid7
-from services.exchange.sharing import actions, consumer
+from services.exchange.sharing import consumer
+from services.exchange.sharing.actions import upkeep
 from tests.integration.sharing.conftest import Sharing
 
 
@@ -174,7 +175,7 @@ async def test_parked_messages_are_replayed_once_they_can_be_handled(sharing: Sh
         await inbox.park(tx, "catalog.change.v1", 0, 7, canonical(good), "was broken")
         await inbox.park(tx, "catalog.change.v1", 0, 8, b"{", "is broken")
 
-    handled, failed = await actions.replay_parked(sharing.db, consumer.HANDLERS)
+    handled, failed = await upkeep.replay_parked(sharing.db, consumer.HANDLERS)
 
     assert handled == 1
     assert len(failed) == 1
@@ -189,7 +190,7 @@ async def test_republish_appends_the_state_of_every_grant(sharing: Sharing) -> N
     for _ in range(3):
         await sharing.grant()
 
-    count = await actions.republish(sharing.db)
+    count = await upkeep.republish(sharing.db)
 
     states = await sharing.outbox("sharing.grant.v1")
     assert count == 3

@@ -7,7 +7,7 @@ import pytest
 from kit.directory import Directory
 from kit.states import StateEvent
 from services.exchange.sharing.clients import ENTRY, Copies
-from services.exchange.sharing.domain import EntryUnreadable, SystemUnknown
+from services.exchange.sharing.domain import EntryUnreadable, Item, SystemUnknown
 
 
 def an_event(version: int = 1, /, **changed: Any) -> StateEvent:
@@ -19,7 +19,7 @@ def an_event(version: int = 1, /, **changed: Any) -> StateEvent:
         "legal_basis": None,
         "state": "published",
         "resource": "divisions",
-        "items": [{"name": "code"}],
+        "items": [{"name": "code", "type": "text", "key": True, "filterable": True}],
         "modes": ["query"],
         "critical": ["share_class", "state", "items"],
     } | changed
@@ -35,7 +35,22 @@ def test_the_newest_state_of_an_entry_is_found_by_its_resource() -> None:
 
     entry = copies.entry_of("divisions")
     assert entry is not None
-    assert (entry.state, entry.version, entry.items) == ("withdrawn", 2, ("code",))
+    assert (entry.state, entry.version, entry.items) == (
+        "withdrawn",
+        2,
+        (Item("code", "text", key=True, filterable=True),),
+    )
+
+
+def test_operations_of_a_service_are_read_where_there_is_one() -> None:
+    copies = Copies(Directory())
+    service = {"address": "https://owner.test", "operations": [{"name": "company"}]}
+
+    copies.apply_entry(an_event(items=[], modes=["call"], service=service))
+
+    entry = copies.entry_of("divisions")
+    assert entry is not None
+    assert (entry.items, entry.operations) == ((), ("company",))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +58,10 @@ def test_the_newest_state_of_an_entry_is_found_by_its_resource() -> None:
     [
         {"critical": ["share_class", "clearance"]},
         {"items": None},
+        {"items": [{"name": "code"}]},
+        {"items": [{"name": "code", "type": "text", "key": 1, "filterable": True}]},
+        {"legal_basis": {"title": "Law"}},
+        {"service": {"operations": [{"name": 5}]}},
         {"share_class": 5},
         {"version": "2"},
     ],

@@ -7,6 +7,15 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from kit.errors import DomainError, Kind
+from services.exchange.sharing.domain.actor import (
+    COMPETENT_ROLES,
+    Actor,
+    NotThisSide,
+    Side,
+    require_role,
+)
+from services.exchange.sharing.domain.entry import Law
+from services.exchange.sharing.domain.terms import Terms, TermsNotNarrower
 
 
 class GrantState(StrEnum):
@@ -17,34 +26,35 @@ class GrantState(StrEnum):
     ENDED = "ended"
 
 
+class Validity(StrEnum):
+    """Where an instant lies in the period of a grant; its state is another matter."""
+
+    NOT_YET = "not_yet"
+    VALID = "valid"
+    EXPIRED = "expired"
+
+
 class Act(StrEnum):
     """What can be done to a grant; the value says it in the past tense."""
 
     SUSPEND = "suspended"
     RESUME = "resumed"
     END = "ended"
-
-
-class Side(StrEnum):
-    """Where an agency stands to a grant: it gave it, uses it, or supervises its owner."""
-
-    OWNER = "owner"
-    CONSUMER = "consumer"
-    COMPETENT = "competent"
+    NARROW = "narrowed"
 
 
 _OWNERS_ROLES: Final = frozenset(
     {"resource_administrator", "sharing_office_head", "security_officer"}
 )
-_COMPETENT_ROLES: Final = frozenset({"competent_officer"})
 ROLES: Final[Mapping[Act, Mapping[Side, frozenset[str]]]] = {
-    Act.SUSPEND: {Side.OWNER: _OWNERS_ROLES, Side.COMPETENT: _COMPETENT_ROLES},
-    Act.RESUME: {Side.OWNER: _OWNERS_ROLES, Side.COMPETENT: _COMPETENT_ROLES},
+    Act.SUSPEND: {Side.OWNER: _OWNERS_ROLES, Side.COMPETENT: COMPETENT_ROLES},
+    Act.RESUME: {Side.OWNER: _OWNERS_ROLES, Side.COMPETENT: COMPETENT_ROLES},
     Act.END: {
         Side.OWNER: _OWNERS_ROLES,
-        Side.COMPETENT: _COMPETENT_ROLES,
+        Side.COMPETENT: COMPETENT_ROLES,
         Side.CONSUMER: frozenset({"sharing_office_head"}),
     },
+    Act.NARROW: {Side.OWNER: frozenset({"resource_administrator"})},
 }
 """Who may do what: Decree 809, article 27, lets owner and competent department suspend."""
 
@@ -53,6 +63,8 @@ _NEXT: Final[Mapping[tuple[GrantState, Act], GrantState]] = {
     (GrantState.SUSPENDED, Act.RESUME): GrantState.ACTIVE,
     (GrantState.ACTIVE, Act.END): GrantState.ENDED,
     (GrantState.SUSPENDED, Act.END): GrantState.ENDED,
+    (GrantState.ACTIVE, Act.NARROW): GrantState.ACTIVE,
+    (GrantState.SUSPENDED, Act.NARROW): GrantState.SUSPENDED,
 }
 
 
@@ -70,57 +82,16 @@ class GrantStateConflict(DomainError):
     code: ClassVar = "grant-state-conflict"
 
 
-class NotThisSide(DomainError):
-    """The other side of the grant decides this."""
-
-    kind: ClassVar = Kind.FORBIDDEN
-    code: ClassVar = "other-agency"
-
-
-class GrantRoleMissing(DomainError):
-    """The right agency, but none of the roles that may do this there."""
-
-    kind: ClassVar = Kind.FORBIDDEN
-    code: ClassVar = "role-missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts.
-
-    Attributes:
-        subject: `person/<id>`, `system/<id>` or `part/<name>`.
-        agency: id; empty for a part.
-        roles: of a person.
-        supervised: ids of the agencies whose competent department `agency` is.
-        call: id of the call by which the actor acts.
-    """
-
-    subject: str
-    agency: str = ""
-    roles: frozenset[str] = frozenset()
-    supervised: frozenset[str] = frozenset()
-    call: str | None = None
-
-    @property
-    def sees_all(self) -> bool:
-        """Tell whether the actor is an auditor, who sees requests and grants of all agencies."""
-        return "auditor" in self.roles
-
-    @property
-    def supervises(self) -> frozenset[str]:
-        """Return the agencies whose grants the actor sees as their competent officer."""
-        return self.supervised if _COMPETENT_ROLES & self.roles else frozenset()
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A permission of `systems` of the consumer to use a resource of the owner.
 
     Attributes:
         version: rises by one with each change, under the row lock.
-        systems, items, modes, operations, purposes: what is covered, nothing else.
+        request: the one it came of; a renewal does not change it.
+        systems, terms: what is covered, nothing else.
         valid_from, valid_until: aware UTC; `[from, until)`.
+        statutory: the law that names the consumer as a recipient, for what is not shared else.
         reason: why it was suspended or ended, in free text.
         basis: the ground on which it was asked for.
     """
@@ -136,16 +107,20 @@ class Grant:
     share_class: str
     basis: str
     systems: tuple[str, ...]
-    items: tuple[str, ...]
-    modes: tuple[str, ...]
-    operations: tuple[str, ...]
-    purposes: tuple[str, ...]
+    terms: Terms
     valid_from: datetime
     valid_until: datetime
+    statutory: Law | None
     state: GrantState
     reason: str | None
     created_at: datetime
     changed_at: datetime
+
+    def validity(self, now: datetime) -> Validity:
+        """Tell where `now` lies in the period."""
+        if now < self.valid_from:
+            return Validity.NOT_YET
+        return Validity.VALID if now < self.valid_until else Validity.EXPIRED
 
 
 def sides(grant: Grant, actor: Actor) -> frozenset[Side]:
@@ -171,36 +146,96 @@ def require_may(act: Act, grant: Grant, actor: Actor) -> None:
     Raises:
         GrantUnknown: he may not know of it.
         NotThisSide: the other side decides this.
-        GrantRoleMissing: his side decides this, but he holds none of its roles.
+        ActorRoleMissing: his side decides this, but he holds none of its roles.
     """
     if not is_visible(grant, actor):
-        raise GrantUnknown(f"Grant {grant.id} does not exist.")
+        raise unknown(grant.id)
     needed = [ROLES[act][side] for side in sides(grant, actor) if side in ROLES[act]]
     if not needed:
         raise NotThisSide(
             f"A grant is {act} by its owner or the owner's competent department.",
             facts={"owner": grant.owner},
         )
-    roles = frozenset().union(*needed)
-    if roles.isdisjoint(actor.roles):
-        raise GrantRoleMissing(
-            f"At your agency a grant is {act} by people with one of the roles "
-            f"{', '.join(sorted(roles))}.",
-            facts={"needed_roles": sorted(roles), "roles": sorted(actor.roles)},
-        )
+    require_role(frozenset().union(*needed), actor, f"At your agency a grant is {act}")
+
+
+def require_renewable(grant: Grant, actor: Actor) -> None:
+    """Check that the actor's agency uses the grant, and that it has not ended.
+
+    Raises:
+        GrantUnknown, NotThisSide: as for `require_may`.
+        GrantStateConflict: it was ended for good.
+    """
+    if not is_visible(grant, actor):
+        raise unknown(grant.id)
+    if actor.agency != grant.consumer:
+        raise NotThisSide("A grant is renewed for its consumer.", facts={"owner": grant.owner})
+    if grant.state is GrantState.ENDED:
+        raise _conflict(grant, "renewed")
 
 
 def change(grant: Grant, act: Act, reason: str, now: datetime) -> Grant:
-    """Return the next version of the grant after `act`.
+    """Return the next version of the grant after `act`; `narrow` narrows.
 
     Raises:
         GrantStateConflict: the grant is in another state.
     """
     state = _NEXT.get((grant.state, act))
     if state is None:
-        raise GrantStateConflict(
-            f"Grant {grant.id} is {grant.state}; it cannot be {act}.",
-            facts={"state": grant.state.value, "version": grant.version},
-        )
+        raise _conflict(grant, act)
     kept = None if state is GrantState.ACTIVE else reason
     return replace(grant, version=grant.version + 1, state=state, reason=kept, changed_at=now)
+
+
+def narrow(grant: Grant, terms: Terms, now: datetime) -> Grant:
+    """Return the next version of the grant, which covers `terms` only.
+
+    Args:
+        terms: narrower than those of the grant; see `terms.narrowed`.
+
+    Raises:
+        GrantStateConflict: it has ended.
+        TermsNotNarrower: they are what it covers already.
+    """
+    if (grant.state, Act.NARROW) not in _NEXT:
+        raise _conflict(grant, Act.NARROW)
+    if terms == grant.terms:
+        raise TermsNotNarrower("The grant covers just this already.")
+    return replace(grant, version=grant.version + 1, terms=terms, changed_at=now)
+
+
+def renew(grant: Grant, until: datetime, entry_version: int, now: datetime) -> Grant:
+    """Return the next version of the grant, valid until `until`.
+
+    What the grant covers, and a suspension, stay. A grant that has expired begins anew at `now`:
+    what lies between was never covered.
+
+    Raises:
+        GrantStateConflict: it has ended, or is valid that long already.
+    """
+    if grant.state is GrantState.ENDED or until <= grant.valid_until:
+        raise _conflict(grant, "renewed")
+    return replace(
+        grant,
+        version=grant.version + 1,
+        entry_version=entry_version,
+        valid_from=now if grant.valid_until <= now else grant.valid_from,
+        valid_until=until,
+        changed_at=now,
+    )
+
+
+def unknown(grant_id: str) -> GrantUnknown:
+    """Return the error for a grant that is not there, or not to be known."""
+    return GrantUnknown(f"Grant {grant_id} does not exist.")
+
+
+def _conflict(grant: Grant, done: str) -> GrantStateConflict:
+    return GrantStateConflict(
+        f"Grant {grant.id} is {grant.state}; it cannot be {done}.",
+        facts={
+            "state": grant.state.value,
+            "version": grant.version,
+            "valid_until": grant.valid_until.isoformat(),
+        },
+    )

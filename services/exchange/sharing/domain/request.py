@@ -1,33 +1,60 @@
-"""Requests: who asks for what, and the answer that the share class of the resource gives."""
+"""Requests: who asks for what, how it is answered, and which steps led there."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import ClassVar, Final
 
 from kit.errors import DomainError, Kind
-from services.exchange.sharing.domain.grant import Actor, Grant, GrantState
+from services.exchange.sharing.domain.actor import Actor
+from services.exchange.sharing.domain.entry import NOT_SHARED, Entry, Law
+from services.exchange.sharing.domain.grant import Grant, GrantState
+from services.exchange.sharing.domain.terms import RequestInvalid, Terms, require_consistent
 
 MAX_YEARS: Final = 3
 MAX_PURPOSES: Final = 20
-UNCONDITIONAL: Final = "unconditional"
-NOT_SHARED: Final = "not_shared"
-PUBLISHED: Final = "published"
-
-
-class Mode(StrEnum):
-    """Ways of receiving data that can be asked for; the owner offers some of them."""
-
-    QUERY = "query"
-    BATCH = "batch"
 
 
 class RequestState(StrEnum):
-    """How a request was answered; in this release every answer is given at once."""
+    """Where a request stands; the last three are the end of it."""
 
+    DRAFTED = "drafted"
+    SUBMITTED = "submitted"
+    SUPPLEMENT_ASKED = "supplement_asked"
+    ANSWERED = "answered"
     GRANTED = "granted"
     REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+OPEN: Final = frozenset(
+    {
+        RequestState.DRAFTED,
+        RequestState.SUBMITTED,
+        RequestState.SUPPLEMENT_ASKED,
+        RequestState.ANSWERED,
+    }
+)
+
+
+class Step(StrEnum):
+    """What a person does in a request."""
+
+    DRAFT = "draft"
+    SUBMIT = "submit"
+    ASK_SUPPLEMENT = "ask_supplement"
+    SUPPLEMENT = "supplement"
+    ANSWER = "answer"
+    RETURN = "return"
+    CONFIRM = "confirm"
+    WITHDRAW = "withdraw"
+
+
+class Decision(StrEnum):
+    """What an answer decides."""
+
+    APPROVE = "approve"
+    REFUSE = "refuse"
 
 
 class RequestUnknown(DomainError):
@@ -35,13 +62,6 @@ class RequestUnknown(DomainError):
 
     kind: ClassVar = Kind.NOT_FOUND
     code: ClassVar = "request-unknown"
-
-
-class RequestInvalid(DomainError):
-    """The members of the request contradict each other."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "request-invalid"
 
 
 class PeriodInvalid(DomainError):
@@ -58,55 +78,6 @@ class SystemUnknown(DomainError):
     code: ClassVar = "system-unknown"
 
 
-class ResourceUnknown(DomainError):
-    """No published entry makes the resource available."""
-
-    kind: ClassVar = Kind.NOT_FOUND
-    code: ClassVar = "resource-unknown"
-
-
-class ResourceWithdrawn(DomainError):
-    """The entry of the resource was withdrawn."""
-
-    kind: ClassVar = Kind.NOT_FOUND
-    code: ClassVar = "resource-withdrawn"
-
-
-class EntryUnreadable(DomainError):
-    """The state of the entry cannot be read, so nothing can be granted."""
-
-    kind: ClassVar = Kind.UNAVAILABLE
-    code: ClassVar = "permission-unreadable"
-
-
-class ItemsUnknown(DomainError):
-    """The entry has no item of this name."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "items-unknown"
-
-
-class ModeNotOffered(DomainError):
-    """The owner does not offer the resource in this mode."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "mode-not-offered"
-
-
-class ClassConditionalClosed(DomainError):
-    """Conditional resources cannot be asked for in this release."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "class-conditional-closed"
-
-
-class ClassNotShared(DomainError):
-    """A law excludes the resource from sharing; how a stored refusal is told to the caller."""
-
-    kind: ClassVar = Kind.FORBIDDEN
-    code: ClassVar = "class-not-shared"
-
-
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The elements of a request: Decree 809, article 20.
@@ -114,56 +85,76 @@ class Ask:
     Attributes:
         basis: legal or official ground. scenario: what the data will be used for.
         systems: ids of systems of the asking agency.
-        modes: ways of receiving; the grant covers exactly these.
+        terms: what the grant shall cover.
         valid_from, valid_until: aware; `[from, until)`.
+        statutory: the law that names the asking agency as a recipient.
     """
 
     basis: str
     scenario: str
     resource: str
     systems: tuple[str, ...]
-    items: tuple[str, ...]
-    modes: tuple[str, ...]
-    purposes: tuple[str, ...]
+    terms: Terms
     valid_from: datetime
+    valid_until: datetime
+    statutory: Law | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the owner's resource administrator answers; it counts once it is confirmed.
+
+    Attributes:
+        reason: always with a refusal.
+        terms, valid_until: what is granted; with a refusal what was asked for.
+    """
+
+    decision: Decision
+    reason: str | None
+    terms: Terms
     valid_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What sharing knows of an entry from the catalogue's state topic."""
+class Refusal:
+    """Why a request was refused: by a law or the platform (`code`), or by the owner (`reason`).
 
-    id: str
-    version: int
-    owner: str
-    resource: str
-    state: str
-    share_class: str
-    law_title: str | None
-    law_article: str | None
-    items: tuple[str, ...]
-    modes: tuple[str, ...]
+    Attributes:
+        code: a row of `contracts/problems.yaml`.
+        law: the provision that excludes the resource from sharing.
+    """
+
+    code: str | None = None
+    reason: str | None = None
+    law: Law | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A refusal that the law demands; stored and told to the bus like a grant.
+class Taken:
+    """A step that was taken; `actor` is `person/<id>`, or `part/<name>` when nobody did it."""
 
-    Attributes:
-        code: the row of `contracts/problems.yaml`.
-        law_title, law_article: the provision that excludes the resource from sharing.
-    """
-
-    code: str
-    law_title: str
-    law_article: str
+    step: Step
+    actor: str
+    at: datetime
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request with its answer: `grant` is the grant's id, `refusal` why there is none."""
+    """A request with all that happened to it.
+
+    Attributes:
+        version: rises by one with each step, under the row lock.
+        answer: the last one, until it is sent back.
+        grant: id of the grant that it led to.
+        renews: id of the grant whose period it asks to prolong.
+        since: when it came into its state.
+        due: last day, in Asia/Shanghai, of a step that the law sets a limit for.
+        steps: in their order.
+    """
 
     id: str
+    version: int
     requester: str
     consumer: str
     owner: str
@@ -172,87 +163,115 @@ class Request:
     share_class: str
     ask: Ask
     state: RequestState
+    answer: Answer | None
     grant: str | None
-    refusal: Refused | None
+    refusal: Refusal | None
+    renews: str | None
+    since: datetime
+    due: date | None
     created_at: datetime
+    steps: tuple[Taken, ...]
 
 
 def require_valid(ask: Ask, now: datetime) -> None:
     """Check what can be checked without the resource.
 
     Raises:
-        RequestInvalid: something is named twice, or a batch is asked for without items.
+        RequestInvalid: something is named twice, or does not belong to the modes.
         PeriodInvalid: the period is empty, over already, or longer than three years.
     """
-    for name in ("systems", "items", "modes", "purposes"):
-        _require_distinct(getattr(ask, name), f"/{name}")
-    if Mode.BATCH in ask.modes and not ask.items:
-        raise RequestInvalid("A batch delivers at least one item.", pointer="/items")
-    if ask.valid_until <= ask.valid_from:
+    for index, system in enumerate(ask.systems):
+        if system in ask.systems[:index]:
+            raise RequestInvalid(f"{system} is named twice.", pointer=f"/systems/{index}")
+    require_consistent(ask.terms)
+    require_period(ask.valid_from, ask.valid_until, now)
+
+
+def require_period(valid_from: datetime, valid_until: datetime, now: datetime) -> None:
+    """Check a period; the pointer is `/valid_until`.
+
+    Raises:
+        PeriodInvalid: it is empty, over already, or longer than three years.
+    """
+    if valid_until <= valid_from:
         raise PeriodInvalid("The period ends before it begins.", pointer="/valid_until")
-    if ask.valid_until <= now:
+    if valid_until <= now:
         raise PeriodInvalid("The period is over already.", pointer="/valid_until")
-    if ask.valid_until > _years_after(ask.valid_from, MAX_YEARS):
+    if valid_until > _years_after(valid_from, MAX_YEARS):
         raise PeriodInvalid(f"The period is longer than {MAX_YEARS} years.", pointer="/valid_until")
 
 
-def require_readable(ask: Ask, entry: Entry | None) -> Entry:
-    """Return the entry of the resource asked for.
+def require_statutory_fits(ask: Ask, entry: Entry) -> None:
+    """Check that a law names the recipient only where a law excludes all others.
 
     Raises:
-        ResourceUnknown, ResourceWithdrawn: as their names say.
+        RequestInvalid: the resource is shared; nobody would have examined the law.
     """
-    if entry is None:
-        raise ResourceUnknown(
-            f"No published entry makes {ask.resource} available.", pointer="/resource"
+    if ask.statutory is not None and entry.share_class != NOT_SHARED:
+        raise RequestInvalid(
+            "Only a resource that a law excludes from sharing has statutory recipients.",
+            pointer="/statutory",
         )
-    if entry.state != PUBLISHED:
-        raise ResourceWithdrawn(f"The entry of {ask.resource} was withdrawn.", pointer="/resource")
-    return entry
 
 
-def decide(ask: Ask, entry: Entry) -> Refused | None:
-    """Decide on a valid request for a published entry; None grants it.
-
-    Raises:
-        ItemsUnknown, ModeNotOffered: more is asked for than there is.
-        ClassConditionalClosed: such requests need the owner's approval, which comes later.
-    """
-    if entry.share_class == NOT_SHARED:
-        return Refused(ClassNotShared.code, entry.law_title or "", entry.law_article or "")
-    _require_within(ask.items, entry.items, "/items", ItemsUnknown, "The entry has no item {}.")
-    _require_within(ask.modes, entry.modes, "/modes", ModeNotOffered, "{} is not offered.")
-    if entry.share_class != UNCONDITIONAL:
-        raise ClassConditionalClosed(
-            "This resource is shared under conditions; such requests are not taken yet.",
-            pointer="/resource",
-            facts={"share_class": entry.share_class},
-        )
-    return None
+def open_request(
+    request_id: str,
+    ask: Ask,
+    entry: Entry,
+    actor: Actor,
+    now: datetime,
+    *,
+    renews: str | None = None,
+) -> Request:
+    """Return a new request, drafted by `actor`."""
+    return Request(
+        id=request_id,
+        version=1,
+        requester=actor.subject,
+        consumer=actor.agency,
+        owner=entry.owner,
+        entry=entry.id,
+        entry_version=entry.version,
+        share_class=entry.share_class,
+        ask=ask,
+        state=RequestState.DRAFTED,
+        answer=None,
+        grant=None,
+        refusal=None,
+        renews=renews,
+        since=now,
+        due=None,
+        created_at=now,
+        steps=(Taken(Step.DRAFT, actor.subject, now),),
+    )
 
 
 def issue(
-    grant_id: str, request_id: str, ask: Ask, entry: Entry, actor: Actor, now: datetime
+    grant_id: str,
+    request: Request,
+    terms: Terms,
+    valid_until: datetime,
+    entry: Entry,
+    now: datetime,
 ) -> Grant:
-    """Return the grant that covers exactly what was asked for."""
+    """Return the grant that a request leads to, which covers `terms` only."""
+    ask = request.ask
     return Grant(
         id=grant_id,
         version=1,
-        request=request_id,
+        request=request.id,
         resource=entry.resource,
         entry=entry.id,
         entry_version=entry.version,
         owner=entry.owner,
-        consumer=actor.agency,
+        consumer=request.consumer,
         share_class=entry.share_class,
         basis=ask.basis,
         systems=ask.systems,
-        items=ask.items,
-        modes=ask.modes,
-        operations=(),
-        purposes=ask.purposes,
+        terms=terms,
         valid_from=ask.valid_from,
-        valid_until=ask.valid_until,
+        valid_until=valid_until,
+        statutory=ask.statutory,
         state=GrantState.ACTIVE,
         reason=None,
         created_at=now,
@@ -265,34 +284,9 @@ def is_visible(request: Request, actor: Actor) -> bool:
     return actor.sees_all or actor.agency in (request.consumer, request.owner)
 
 
-def refusal(found: Refused) -> ClassNotShared:
-    """Return the error that tells the caller of a stored refusal."""
-    return ClassNotShared(
-        f"{found.law_title}, {found.law_article}, excludes this resource from sharing.",
-        pointer="/resource",
-        facts={
-            "legal_basis_title": found.law_title,
-            "legal_basis_article": found.law_article,
-        },
-    )
-
-
-def _require_distinct(names: Sequence[str], pointer: str) -> None:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise RequestInvalid(f"{name} is named twice.", pointer=f"{pointer}/{index}")
-
-
-def _require_within(
-    asked: Sequence[str],
-    offered: Sequence[str],
-    pointer: str,
-    error: type[DomainError],
-    text: str,
-) -> None:
-    for index, name in enumerate(asked):
-        if name not in offered:
-            raise error(text.format(name), pointer=f"{pointer}/{index}")
+def unknown(request_id: str) -> RequestUnknown:
+    """Return the error for a request that is not there, or not to be known."""
+    return RequestUnknown(f"Request {request_id} does not exist.")
 
 
 def _years_after(instant: datetime, years: int) -> datetime:

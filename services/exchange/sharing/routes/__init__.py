@@ -1,0 +1,1 @@
+"""HTTP of sharing: read, open the transaction, call one action, answer."""

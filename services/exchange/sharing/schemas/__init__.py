@@ -1,0 +1,1 @@
+"""Wire shapes of sharing. Bodies are strict: no coercion, no unknown members."""

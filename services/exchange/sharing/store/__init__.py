@@ -1,0 +1,1 @@
+"""All SQL of sharing: rows in, domain objects out."""
