@@ -79,6 +79,7 @@ def test_the_client_has_no_operation_that_the_contract_lacks() -> None:
             name
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if function.__module__ == module.__name__
+            and not name.startswith("_")
             and str(inspect.signature(function).return_annotation).startswith("Operation")
         }
         assert made <= known
