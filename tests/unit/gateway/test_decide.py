@@ -196,6 +196,36 @@ def test_a_class_that_a_law_does_not_share_is_refused_with_that_law() -> None:
     assert law["law_article"] in outcome.detail
 
 
+def test_a_law_that_names_the_recipient_lets_its_grant_pass_and_no_other() -> None:
+    named = replace(READ_DIVISIONS, id=GRANT[:-1] + "7", statutory="刑事诉讼法, 第五十四条")
+    table = a_table(entry={"share_class": "not_shared"}, grants=[READ_DIVISIONS, named])
+
+    outcome = decide(table, QUERY, NOW)
+
+    assert isinstance(outcome, Allowed)
+    assert outcome.grant == named
+    assert denied(table, replace(QUERY, grant=GRANT)).reason == "class-not-shared"
+    assert denied(table, replace(QUERY, purpose="marketing")).reason == "purpose-not-granted"
+    table.grants.pop(named.id)
+    again = recheck(table, QUERY, outcome, NOW)
+    assert isinstance(again, Denied)
+    assert again.reason == "class-not-shared"
+
+
+def test_a_grant_from_before_the_law_is_refused_when_the_answer_would_leave() -> None:
+    table = a_table()
+    outcome = decide(table, QUERY, NOW)
+    assert isinstance(outcome, Allowed)
+    table.entries["xzqh-divisions"] = replace(
+        table.entries["xzqh-divisions"], share_class="not_shared"
+    )
+
+    again = recheck(table, QUERY, outcome, NOW)
+
+    assert isinstance(again, Denied)
+    assert again.reason == "class-not-shared"
+
+
 def test_a_refusal_names_its_fact_in_a_sentence() -> None:
     expired = denied(a_table(grant={"valid_until": NOW - DAY}))
     suspended = denied(a_table(grant={"state": "suspended", "reason": "投诉调查"}))

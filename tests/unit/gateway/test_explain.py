@@ -159,6 +159,7 @@ grants = st.builds(
     modes=st.sampled_from([frozenset({"query"}), frozenset({"batch"})]),
     systems=st.sampled_from([frozenset({SYSTEM}), frozenset({OTHER_SYSTEM})]),
     entry=st.sampled_from([ENTRY, "019aa400-0000-7000-8000-0000000000e2"]),
+    statutory=st.sampled_from([None, "Law, 1"]),
     readable=st.sampled_from([True, True, False]),
 )
 tables = st.builds(a_table, **changes, grants=st.lists(grants, max_size=4))

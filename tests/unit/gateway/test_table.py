@@ -177,6 +177,24 @@ def test_a_newer_state_refuses_and_the_old_one_allows_again(
     assert reason(table) is None
 
 
+def test_a_row_filter_and_masks_are_for_transfer_to_enforce(table: PermissionTable) -> None:
+    more = {"row_filter": {"all": [{"item": "code", "in": ["1"]}]}, "masks": {"name": "name"}}
+
+    put(table, "grant", GRANT_STATE | more | {"critical": [*GRANT_STATE["critical"], *more]}, 2)
+
+    assert reason(table) is None
+
+
+def test_a_statutory_recipient_reads_what_is_not_shared(table: PermissionTable) -> None:
+    put(table, "entry", ENTRY_STATE | {"share_class": "not_shared"}, 2)
+    assert reason(table) == "class-not-shared"
+
+    put(table, "grant", GRANT_STATE | {"statutory": {"title": "Law", "article": "1"}}, 2)
+    assert reason(table) is None
+    put(table, "grant", GRANT_STATE | {"statutory": "Law"}, 3)
+    assert reason(table) == "permission-unreadable"
+
+
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
@@ -184,7 +202,7 @@ def test_a_newer_state_refuses_and_the_old_one_allows_again(
         ("system", SYSTEM_STATE | {"critical": ["state", "hours"]}),
         ("credential", CREDENTIAL | {"critical": ["state", "not_after", "networks"]}),
         ("entry", ENTRY_STATE | {"critical": ["share_class", "state", "items", "embargo"]}),
-        ("grant", GRANT_STATE | {"critical": [*GRANT_STATE["critical"], "row_filter"]}),
+        ("grant", GRANT_STATE | {"critical": [*GRANT_STATE["critical"], "clearance"]}),
     ],
 )
 def test_a_restriction_that_is_not_known_makes_its_subject_unusable(
