@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 from datong import DatongError
@@ -28,6 +29,7 @@ def main() -> int:
         help="new folder for this run and its report.json; by default .datong/demo, made anew",
     )
     options = parser.parse_args()
+    pa.set_memory_pool(pa.system_memory_pool())  # gives back at once what the rows took
     console = Console(stderr=True)
     folder = options.directory
     if folder is None:

@@ -135,6 +135,8 @@ def _own_settings(places: Places, part: str) -> dict[str, str]:
         own["DATONG_AUTHORITY_DIRECTORY"] = str(directory / "authority")
     if part == "transfer":
         own["DATONG_OBJECT_DIRECTORY"] = str(directory / "transfer-objects")
+        # Arrow's own pool keeps what one batch needed for good; on one machine others want it.
+        own["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     if part == "audit":
         own |= {
             "DATONG_OBJECT_DIRECTORY": str(directory / "objects"),
