@@ -10,6 +10,7 @@ from datong.tables.extra import require_extra
 from datong.tables.layout import listed, quoted
 
 _TEXTS: Final = {
+    "boolean": "{}::text",
     "timestamp with time zone": """to_char({}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
 }
 _READ_ROWS: Final = 16_384
