@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up status logs down clean demo test check contracts faults bench-gateway
+.PHONY: help setup up status logs down clean demo test check contracts faults bench-gateway bench-delivery
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -52,3 +52,6 @@ faults: setup ## Run the fault and attack tests in their long form
 bench-gateway: ## Measure the gateway against Envoy on this machine
 	@$(PYTHON) stack/setup.py --bench
 	@$(RUN) -m bench.gateway $(ARGS)
+
+bench-delivery: setup ## Measure a million rows from the owner's file to the consumer's receipt
+	@$(RUN) -m bench.delivery $(ARGS)

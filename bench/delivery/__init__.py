@@ -1,0 +1,1 @@
+"""Delivery benchmark: a million rows from the owner's file to the consumer's receipt."""
