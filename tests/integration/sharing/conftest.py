@@ -47,7 +47,9 @@ class Sharing:
         town.agency("big-data-bureau")
         town.agency("civil-affairs", competent="big-data-bureau")
         self.owner = town.person("civil-affairs", "resource_administrator")
+        self.owners_head = town.person("civil-affairs", "agency_head")
         self.head = town.person("health-commission", "sharing_office_head")
+        self.officer = town.person("health-commission", "technical_officer")
         self.system = town.system("health-commission")
         self.competent = town.person("big-data-bureau", "competent_officer")
         self.auditor = town.person("audit-office", "auditor")
@@ -103,11 +105,13 @@ class Sharing:
         self, caller: TestCaller, method: str, path: str, body: Any = None, **headers: str
     ) -> httpx.Response:
         """Call a route below `/sharing/v1` as the gateway passes it on."""
+        now = int(self.clock.now().timestamp())  # tests move the clock by days
+        token = self.town.token(caller, iat=now, exp=now + 600)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.request(
             method,
             f"/sharing/v1{path}",
-            headers=self.town.headers(caller, **named),
+            headers=self.town.headers(caller, Authorization=f"Bearer {token}", **named),
             json=body,
         )
 
@@ -122,6 +126,50 @@ class Sharing:
         answer = await self.ask(**changed)
         assert answer.status_code == 201, answer.text
         found: dict[str, Any] = answer.json()["grant"]
+        return found
+
+    async def draft(self, caller: TestCaller | None = None, **changed: Any) -> dict[str, Any]:
+        """Draft a request for `incomes`, as the technical officer of the health commission."""
+        answer = await self.call(
+            caller or self.officer,
+            "POST",
+            "/requests",
+            self.body(**{"resource": "incomes"} | changed),
+            Idempotency_Key=uuid7(),
+        )
+        assert answer.status_code == 201, answer.text
+        drafted: dict[str, Any] = answer.json()
+        return drafted
+
+    async def step(
+        self, caller: TestCaller, request: str, step: str, body: Any = None, **headers: str
+    ) -> httpx.Response:
+        """Take a step (`submissions`, `answers` and so on) in a request."""
+        return await self.call(caller, "POST", f"/requests/{request}/{step}", body, **headers)
+
+    async def submitted(self, **changed: Any) -> str:
+        """Return the id of a request that was drafted and submitted."""
+        request: str = (await self.draft(**changed))["id"]
+        answer = await self.step(self.head, request, "submissions")
+        assert answer.status_code == 200, answer.text
+        return request
+
+    async def answered(self, answer: dict[str, Any] | None = None, **changed: Any) -> str:
+        """Return the id of a request that was answered, by default as it was asked."""
+        request = await self.submitted(**changed)
+        body = {"decision": "approve"} | (answer or {})
+        given = await self.step(self.owner, request, "answers", body)
+        assert given.status_code == 200, given.text
+        return request
+
+    async def confirmed(
+        self, answer: dict[str, Any] | None = None, **changed: Any
+    ) -> dict[str, Any]:
+        """Return a request that was answered and confirmed."""
+        request = await self.answered(answer, **changed)
+        confirmed = await self.step(self.owners_head, request, "confirmations")
+        assert confirmed.status_code == 200, confirmed.text
+        found: dict[str, Any] = confirmed.json()
         return found
 
     async def change(self, caller: TestCaller, grant: str, act: str) -> httpx.Response:
@@ -151,7 +199,8 @@ async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(
-            'TRUNCATE request_step, request, "grant", outbox, inbox, parked, idempotency RESTART IDENTITY'
+            'TRUNCATE request_step, request, "grant", outbox, inbox, parked, idempotency '
+            "RESTART IDENTITY"
         )
     finally:
         await connection.close()
@@ -160,7 +209,8 @@ async def _empty(url: str) -> None:
 @pytest.fixture
 async def sharing(module_database_url: str) -> AsyncIterator[Sharing]:
     """Sharing without requests; entries `divisions`, `secrets` (not shared), `incomes`
-    (conditional) and `old` (withdrawn) are published by civil affairs."""
+    (conditional), `registers` (not shared, offered to statutory recipients) and `old` (withdrawn)
+    are published by civil affairs."""
     await _empty(module_database_url)
     db = Db(module_database_url, "sharing")
     town = Identities()
@@ -169,6 +219,7 @@ async def sharing(module_database_url: str) -> AsyncIterator[Sharing]:
     service.entry("divisions")
     service.entry("secrets", share_class="not_shared", legal_basis=LAW, modes=[])
     service.entry("incomes", share_class="conditional")
+    service.entry("registers", share_class="not_shared", legal_basis=LAW)
     service.entry("old", state="withdrawn")
     app = build_app(db, copies, Verifier(ISSUER, AUDIENCE), clock=service.clock, bus_seconds=0.05)
     async with gateway_client(app) as client:
