@@ -101,7 +101,8 @@ class ArrowFile:
     def _opened(self) -> Iterator[tuple[Any, Iterator[Any]]]:
         """Schema and batches; errors of Arrow become ours."""
         try:
-            with pa.memory_map(str(self._file)) as source:
+            # Not mapped: what is read of a large file would count as memory of the process.
+            with pa.OSFile(str(self._file)) as source:
                 if source.read(len(_MAGIC)) == _MAGIC:
                     reader = pa.ipc.open_file(source)
                     places = range(reader.num_record_batches)
