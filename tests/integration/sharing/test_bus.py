@@ -246,7 +246,7 @@ def an_entry_event(entry: str, resource: str) -> dict[str, Any]:
             "state": "published",
             "resource": resource,
             "items": [
-                {"name": name, "title": name, "type": "text", "key": True}
+                {"name": name, "title": name, "type": "text", "key": True, "filterable": True}
                 for name in ("code", "name")
             ],
             "modes": ["query"],
