@@ -255,8 +255,13 @@ async def test_the_same_input_again_says_how_to_publish_it_again(
     await datong("publish", RESOURCE, file)
 
     code, _, error = await datong("publish", RESOURCE, file)
+    other = str(csv_file(tmp_path, *ROWS[1:], name="other.csv"))
+    await datong("publish", RESOURCE, other)
+    late, _, late_error = await datong("publish", RESOURCE, file)
 
-    assert (code, "--again" in error) == (0, True)
+    assert (code, "nothing was sent" in error) == (0, True)
+    assert (late, "other batches came after it" in late_error) == (3, True)
+    assert (await datong("publish", RESOURCE, file, "--again"))[0] == 0
 
 
 async def test_declared_counts_and_mode_are_sent(

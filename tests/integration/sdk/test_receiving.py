@@ -97,7 +97,8 @@ class Consumer:
                     patience=Patience(options.pop("seconds", 5)),
                     on_step=on_step,
                 )
-                return list(receiver.catch_up(**options))
+                waits = options.pop("wait_seconds", 0.0)
+                return list(receiver.catch_up(**options, seconds=waits))
         finally:
             spool.close()
             store.close()
@@ -175,6 +176,26 @@ async def test_the_next_run_goes_on_where_the_last_one_ended(consumer: Consumer)
     assert [entry.sequence for entry in await consumer.run()] == [2]
     assert await consumer.run() == []
     assert consumer.delivering.subscribed == 1
+
+
+async def test_a_delivery_that_is_about_to_come_can_be_waited_for(consumer: Consumer) -> None:
+    delivering = consumer.delivering
+    delivering.table(TRICKY)
+    await consumer.run()
+
+    async def make_one_once_it_is_waited_for() -> None:
+        async with asyncio.timeout(10):
+            while Step.WAITING not in consumer.steps:
+                await asyncio.sleep(0.01)
+        delivering.change(row("9"))
+
+    consumer.steps.clear()
+    received, _ = await asyncio.gather(
+        consumer.run(wait_seconds=10.0), make_one_once_it_is_waited_for()
+    )
+
+    assert [entry.sequence for entry in received] == [2]
+    assert await consumer.run(wait_seconds=0.1) == []
 
 
 KILLS = [
@@ -354,6 +375,23 @@ async def test_the_table_follows_a_change_of_the_layout(consumer: Consumer) -> N
         ("1", "甲"),
         ("2", None),
     ]
+
+
+async def test_a_layout_that_has_gone_is_passed_over(consumer: Consumer) -> None:
+    delivering = consumer.delivering
+    delivering.table(TRICKY)
+    await consumer.run()
+    delivering.items = [item("code", key=True), item("mayor")]
+    delivering.table([{"code": "1", "mayor": "甲"}])
+    delivering.change({"code": "2", "mayor": "乙"})
+    delivering.items = [item("code", key=True), item("level")]
+    delivering.table([{"code": "3", "level": "丙"}])
+
+    (received,) = await consumer.run()
+
+    assert (received.sequence, received.state) == (4, "agreed")
+    assert consumer.steps.count(Step.PASSED_OVER) == 1
+    assert [made.state for made in delivering.made] == ["agreed", None, None, "agreed"]
 
 
 async def test_the_key_may_change_with_the_layout(consumer: Consumer) -> None:

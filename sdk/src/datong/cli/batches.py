@@ -196,10 +196,10 @@ def _figures(published: Published) -> Json:
 def _verdict(published: Published, resource: str) -> str:
     batch = published.batch
     if published.was_effective:
-        return (
-            f"The very same input is effective already, since {batch['finished_at']}. To publish "
-            "it once more, for instance because another batch came after it: --again"
-        )
+        since = f"The very same input became effective at {batch['finished_at']}"
+        if published.is_superseded:
+            return f"{since}, and other batches came after it. To publish it once more: --again"
+        return f"{since}; nothing was sent. To publish it once more all the same: --again"
     if published.is_trial:
         return (
             "Checked and abandoned; nothing was published. Whether keys repeat and whether "

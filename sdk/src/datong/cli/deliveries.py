@@ -57,6 +57,9 @@ def _receive(
     follow: Annotated[
         bool, typer.Option("--follow/--once", help="Go on for ever, or end when up to date.")
     ] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="With --once: seconds to wait for a delivery.")
+    ] = 0.0,
     renew: Annotated[
         bool, typer.Option("--renew", help="Ask for the whole table anew: repairs the table.")
     ] = False,
@@ -92,7 +95,12 @@ def _receive(
         ) as receiver,
     ):
         try:
-            for received in (receiver.follow if follow else receiver.catch_up)(renew=renew):
+            deliveries = (
+                receiver.follow(renew=renew)
+                if follow
+                else receiver.catch_up(renew=renew, seconds=wait)
+            )
+            for received in deliveries:
                 shown.received(received)
         finally:
             shown.end(receiver)
@@ -135,6 +143,10 @@ class _Shown:
         elif step == "found":
             rows = sum(segment["rows"] for segment in about["segments"])
             self._output.note(f"delivery {about['sequence']}: {about['kind']} of {rows} rows")
+        elif step == "passed over":
+            self._output.note(
+                f"delivery {about['sequence']} cannot be applied; a later one brings the table"
+            )
 
     def retry(self, error: Exception, seconds: float) -> None:
         """Something failed that may pass."""

@@ -152,6 +152,7 @@ def receive(
     purpose: str | None = None,
     grant: str | None = None,
     renew: bool = False,
+    seconds: float = 0.0,
     spool: Path | None = None,
     patience: Patience | None = None,
     on_step: OnStep = _nothing,
@@ -165,6 +166,7 @@ def receive(
         purpose: purpose code; a granted one is needed, and it goes on record.
         grant: id of the grant to use; the platform finds one when absent.
         renew: ask for the whole table anew, and wait for it.
+        seconds: how long to wait for a delivery when there is none.
         spool: folder for what is on its way.
         on_step: told of each step.
 
@@ -186,7 +188,7 @@ def receive(
         patience=patience,
         on_step=on_step,
     ) as receiver:
-        return list(receiver.catch_up(renew=renew))
+        return list(receiver.catch_up(renew=renew, seconds=seconds))
 
 
 @contextmanager

@@ -115,6 +115,7 @@ class Published:
         sent_chunks: chunks that this run sent.
         reused_chunks: chunks that were there already.
         was_effective: the very same input had been published before; nothing was sent.
+        is_superseded: and other batches came after it, so that the table is not as it says.
         is_trial: the batch was abandoned after its rows were checked.
         quarantine: the first faults, in order.
     """
@@ -124,6 +125,7 @@ class Published:
     sent_chunks: int
     reused_chunks: int
     was_effective: bool
+    is_superseded: bool
     is_trial: bool
     quarantine: tuple[Quarantined, ...]
 
@@ -137,7 +139,7 @@ class Published:
         """Whether the table is now as the batch says; of a trial, whether it could be."""
         if self.is_trial:
             return self.quarantined <= int(self.batch["quarantine_limit"])
-        return str(self.batch["state"]) == "effective"
+        return str(self.batch["state"]) == "effective" and not self.is_superseded
 
     def as_json(self) -> Json:
         """For programs."""
@@ -147,6 +149,7 @@ class Published:
             "sent_chunks": self.sent_chunks,
             "reused_chunks": self.reused_chunks,
             "was_effective": self.was_effective,
+            "is_superseded": self.is_superseded,
             "dry_run": self.is_trial,
             "quarantine": [fault.as_json() for fault in self.quarantine],
         }
@@ -197,7 +200,11 @@ class Publisher:
         """
         batch = self._open()
         if batch["state"] == "effective":
-            return self._outcome(batch, was_effective=True)
+            newest = self.patience.keep(
+                lambda: self.client.list_batches(self.resource, state="effective", limit=1)
+            )
+            is_newest = [found["id"] for found in newest.items] == [batch["id"]]
+            return self._outcome(batch, was_effective=True, is_superseded=not is_newest)
         if batch["state"] == "open":
             self._tell(Stage.OPENED, batch)
             batch = self._fill(batch)
@@ -379,7 +386,9 @@ class Publisher:
         self._persist(lambda: self.client.abandon_batch(self.resource, batch["id"]))
         return outcome
 
-    def _outcome(self, batch: Json, *, was_effective: bool = False) -> Published:
+    def _outcome(
+        self, batch: Json, *, was_effective: bool = False, is_superseded: bool = False
+    ) -> Published:
         faults: list[Json] = []
         if batch["quarantined"] and not was_effective:
             faults = self.patience.keep(
@@ -391,6 +400,7 @@ class Publisher:
             sent_chunks=self._sent,
             reused_chunks=self._reused,
             was_effective=was_effective,
+            is_superseded=is_superseded,
             is_trial=self.is_trial,
             quarantine=tuple(locate(self.source, faults[: self.shown_faults])),
         )

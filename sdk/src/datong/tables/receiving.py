@@ -13,6 +13,8 @@ start goes on from the cursor that lies in the same database as the rows:
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,6 +49,8 @@ class Step(StrEnum):
     READ = "read"
     """The table was read back; its figures lie beside the cursor."""
     RECEIPTED = "receipted"
+    PASSED_OVER = "passed over"
+    """It cannot be applied, and a later delivery brings the whole table."""
     WAITING = "waiting"
 
 
@@ -114,11 +118,15 @@ class Receiver:
     _is_last: bool = field(default=False, init=False)
     """The last listing had no delivery."""
 
-    def catch_up(self, *, renew: bool = False) -> Iterator[Received]:
+    def catch_up(self, *, renew: bool = False, seconds: float = 0.0) -> Iterator[Received]:
         """Apply what is there now, one delivery after the other.
 
         A subscription from the beginning that has had no delivery yet is waited for, and so is the
         table that `renew` asks for.
+
+        Args:
+            renew: ask for the whole table anew.
+            seconds: how long to wait for a delivery when there is none.
 
         Raises:
             Refused: by the platform, for good.
@@ -129,12 +137,16 @@ class Receiver:
         yield from self._heal()
         asked_at = self._renew() if renew else 0
         must_wait = renew or (self._from_beginning and cursor.sequence == 0)
+        until = time.monotonic() + seconds
         while True:
-            for received in self._take_next(wait=WAIT if must_wait else 0):
+            left = math.ceil(max(0.0, until - time.monotonic()))
+            for received in self._take_next(wait=WAIT if must_wait else min(WAIT, left)):
                 yield received
+                until = 0.0
                 if received.kind == "table" and received.sequence > asked_at:
                     must_wait = False
-            if self._is_last and (not must_wait or self._has_come(asked_at)):
+            is_over = time.monotonic() >= until
+            if self._is_last and is_over and (not must_wait or self._has_come(asked_at)):
                 return
 
     def follow(self, *, renew: bool = False) -> Iterator[Received]:
@@ -145,6 +157,8 @@ class Receiver:
             self._renew()
         while True:
             yield from self._take_next(wait=WAIT)
+            if self._is_last and self._persist(self._find)["id"] != self._subscription["id"]:
+                self._begin()  # the platform ended the subscription; this is another one
 
     @property
     def subscription(self) -> Json:
@@ -252,9 +266,30 @@ class Receiver:
         page = self._persist(lambda: self._page(self._cursor().sequence, wait=wait))
         self._is_last = not page
         for delivery in page:
-            yield from self._take(delivery)
+            try:
+                yield from self._take(delivery)
+            except (TableUnfit, AnswerMalformed):
+                if not self._pass_over(delivery):
+                    raise
+                return
             if self._persist(self._cursor).sequence != delivery["sequence"]:
                 return  # another receiver is at it: look again
+
+    def _pass_over(self, delivery: Json) -> bool:
+        """Go on with a later delivery of the whole table, when there is one.
+
+        For a delivery that cannot be applied, as one of a layout that has changed since, and again
+        after that. It gets no receipt.
+        """
+        after = delivery["sequence"]
+        while page := self._persist(partial(self._page, after, wait=0)):
+            for later in page:
+                after = later["sequence"]
+                if later["kind"] == "table":
+                    self._persist(partial(self.store.pass_over, delivery["sequence"], until=after))
+                    self.on_step(Step.PASSED_OVER, delivery)
+                    return True
+        return False
 
     def _take(self, delivery: Json) -> Iterator[Received]:
         self.on_step(Step.FOUND, delivery)

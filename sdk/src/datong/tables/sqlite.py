@@ -235,6 +235,17 @@ class SqliteStore:
                 [state, self.table, delivery],
             )
 
+    def pass_over(self, sequence: int, *, until: int) -> None:
+        """Let the delivery `until` be the next; nothing when `sequence` is past."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"UPDATE {CURSOR_TABLE} SET sequence = ?, delivery = NULL, kind = NULL, "  # noqa: S608
+                'version = NULL, added = NULL, updated = NULL, deleted = NULL, "rows" = NULL, '
+                "digest = NULL, state = 'passed over' "
+                'WHERE "table" = ? AND sequence = ? AND receipted',
+                [until - 1, self.table, sequence - 1],
+            )
+
     def _read(self, connection: sqlite3.Connection) -> Cursor | None:
         row = connection.execute(
             f'SELECT {listed(CURSOR_COLUMNS)} FROM {CURSOR_TABLE} WHERE "table" = ?',  # noqa: S608

@@ -157,6 +157,9 @@ class Store(Protocol):
     def note_receipt(self, delivery: str, state: str) -> None:
         """Note that the platform has the receipt of `delivery`; nothing when the cursor is past."""
 
+    def pass_over(self, sequence: int, *, until: int) -> None:
+        """Let the delivery `until` be the next; nothing when `sequence` is past."""
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
 

@@ -178,6 +178,17 @@ class PostgresStore:
                 [state, self.table, delivery],
             )
 
+    def pass_over(self, sequence: int, *, until: int) -> None:
+        """Let the delivery `until` be the next; nothing when `sequence` is past."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"UPDATE {CURSOR_TABLE} SET sequence = %s, delivery = NULL, kind = NULL, "  # noqa: S608
+                'version = NULL, added = NULL, updated = NULL, deleted = NULL, "rows" = NULL, '
+                "digest = NULL, state = 'passed over' "
+                'WHERE "table" = %s AND sequence = %s AND receipted',
+                [until - 1, self.table, sequence - 1],
+            )
+
     def _lock(self, connection: psycopg.Connection[Any]) -> Cursor | None:
         """Read the cursor and hold it until the transaction ends: one receiver at a time."""
         row = connection.execute(
