@@ -30,7 +30,7 @@ from services.exchange.transfer.store import deliveries, projections, subscripti
 from services.exchange.transfer.store.deliveries import HandedOut
 from services.exchange.transfer.store.objects import Objects
 from services.exchange.transfer.store.projections import EffectiveBatch, Projection, TableReplaced
-from services.exchange.transfer.store.work import Context, Work
+from services.exchange.transfer.store.work import Context, Work, hold
 
 PIECE: Final = 4 << 20
 """Bytes of a COPY that are worked on at once, in a thread."""
@@ -77,7 +77,7 @@ async def project(work: Work, context: Context) -> None:
 
     async def make() -> _Made | None:
         if batch.reset:
-            return await _table(context, projection)
+            return await _table(work, context, projection)
         return await _changes(context, projection, batch)
 
     await _deliver(work, context, projection, next_is_this, make)
@@ -97,7 +97,7 @@ async def base(work: Work, context: Context) -> None:
     def waits(each: Subscription) -> bool:
         return each.id == wanted and each.version is None
 
-    await _deliver(work, context, projection, waits, lambda: _table(context, projection))
+    await _deliver(work, context, projection, waits, lambda: _table(work, context, projection))
 
 
 async def _deliver(
@@ -186,18 +186,19 @@ async def _changes(context: Context, projection: Projection, batch: EffectiveBat
     return writer.made(version, kind, batch.id, after or beside)
 
 
-async def _table(context: Context, projection: Projection) -> _Made | None:
+async def _table(work: Work, context: Context, projection: Projection) -> _Made | None:
     """Read the whole table as it is now; again when it is replaced meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return await _read_table(context, projection)
+            return await _read_table(work, context, projection)
         except TableReplaced:
             log.info("the table was replaced", entry=projection.entry, attempt=attempt)
     raise TableReplaced(f"{ATTEMPTS} times one after the other")
 
 
-async def _read_table(context: Context, projection: Projection) -> _Made | None:
+async def _read_table(work: Work, context: Context, projection: Projection) -> _Made | None:
     async with projections.snapshot_of(context.db, projection.entry) as (tx, snapshot):
+        await hold(tx, work)  # stopped while it reads, it would keep the table from being replaced
         version, kind = snapshot.version, DeliveryKind.TABLE
         known = await projections.projected_version(tx, projection.id, version, kind)
         if known is not None:

@@ -23,7 +23,7 @@ from services.exchange.transfer.store.objects import Objects
 
 CHANNEL: Final = "transfer_work"
 _HOLDS: Final = 0x7472_6177
-"""First key of the advisory locks by which transactions are found that make a result."""
+"""First key of the advisory locks by which the transactions of an item are found."""
 _IDLE: Final = "10min"
 """How long a result may compute between two statements. It is ended earlier by a takeover."""
 
@@ -104,7 +104,7 @@ class Context:
             LeaseLost: at the end, which undoes everything.
         """
         async with self.db.begin() as tx:
-            await _hold(tx, work)
+            await hold(tx, work)
             yield tx
             await finish(tx, work)
 
@@ -191,8 +191,8 @@ async def finish(tx: Tx, work: Work) -> None:
     await notify(tx, CHANNEL)
 
 
-async def _hold(tx: Tx, work: Work) -> None:
-    """Mark the transaction as one that makes the result of `work`, and let it take its time."""
+async def hold(tx: Tx, work: Work) -> None:
+    """Mark a transaction as one of `work`, which ends with its claim, and let it take its time."""
     connection = await tx.connection()
     await connection.execute(
         text("SELECT pg_advisory_xact_lock(:holds, :low)").bindparams(
