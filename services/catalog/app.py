@@ -27,6 +27,7 @@ def build_app(
     clock: Clock,
     readers: Sequence[StateReader] = (),
     bus_seconds: float = BUS_SECONDS,
+    allow_private_owners: bool = False,
 ) -> FastAPI:
     """Return the application.
 
@@ -36,13 +37,19 @@ def build_app(
         verifier: rules for their tokens.
         readers: what `Datong-After` waits for.
         bus_seconds: how long an answer waits for the bus to acknowledge a change.
+        allow_private_owners: whether services of owners may have private addresses.
     """
     return create_app(
         PART,
         [router],
         access=auth.Access(auth.DirectoryIdentities(directory), verifier, clock),
         readers=readers,
-        state={"db": db, "clock": clock, "bus_seconds": bus_seconds},
+        state={
+            "db": db,
+            "clock": clock,
+            "bus_seconds": bus_seconds,
+            "allow_private_owners": allow_private_owners,
+        },
     )
 
 
@@ -67,6 +74,7 @@ async def run_api(settings: CatalogSettings) -> None:
         Verifier(settings.issuer, settings.audience),
         clock=SystemClock(),
         readers=[reader],
+        allow_private_owners=settings.allow_private_owners,
     )
 
     async def ready() -> bool:

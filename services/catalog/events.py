@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from kit.events import Fact, State
-from services.catalog.domain import Actor, Entry, Item, Version
+from services.catalog.domain import Actor, Entry, Item, Service, Version
 
 ENTRY: Final = "catalog.entry.v1"
 CHANGE: Final = "catalog.change.v1"
@@ -29,7 +29,7 @@ def state(entry: Entry) -> State | None:
     if version is None:
         return None
     content = version.content
-    data = {
+    data: dict[str, Any] = {
         "id": entry.id,
         "version": version.number,
         "name": content.name,
@@ -43,6 +43,9 @@ def state(entry: Entry) -> State | None:
         "update_frequency": content.update_frequency.value,
         "critical": ["share_class", "state", "items"],
     }
+    if content.service is not None:
+        data["service"] = _service(content.service)
+        data["critical"] = [*data["critical"], "service"]
     return State(ENTRY, subject(entry), entry.revision, data)
 
 
@@ -64,9 +67,24 @@ def fact(kind: str, entry: Entry, version: Version, actor: Actor) -> Fact:
     }
     if content.legal_basis is not None:
         data["legal_basis"] = asdict(content.legal_basis)
+    if content.service is not None:
+        data["address"] = content.service.address
+        data["operations"] = [operation.name for operation in content.service.operations]
     if kind in (REJECTED, WITHDRAWN):
         data["reason_text"] = version.reason
     return Fact(CHANGE, kind, subject(entry), data, actor.subject, actor.call)
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {
+        "address": service.address,
+        "ca": service.ca,
+        "operations": [
+            asdict(operation) | {"method": operation.method.value}
+            for operation in service.operations
+        ],
+        "seconds": service.seconds,
+    }
 
 
 def _item(item: Item) -> dict[str, Any]:

@@ -25,7 +25,14 @@ from kit.outbox import wait_published
 from kit.problems import declare
 from services.catalog import actions, events
 from services.catalog.actions import Precondition
-from services.catalog.domain import Actor, Entry, ShareClass, VersionState
+from services.catalog.domain import (
+    Actor,
+    Content,
+    Entry,
+    ShareClass,
+    VersionState,
+    require_public,
+)
 from services.catalog.schemas import (
     LINE,
     EntryContent,
@@ -73,6 +80,18 @@ def _bus_seconds(request: Request) -> float:
     return seconds
 
 
+def _content(body: EntryContent, request: Request) -> Content:
+    """Return the content of a body.
+
+    Raises:
+        EntryInvalid: its service has an address that this platform does not call.
+    """
+    content = body.to_content()
+    if not request.app.state.allow_private_owners:
+        require_public(content.service)
+    return content
+
+
 Database = Annotated[Db, Depends(_db)]
 Now = Annotated[Clock, Depends(_clock)]
 BusSeconds = Annotated[float, Depends(_bus_seconds)]
@@ -80,12 +99,17 @@ BusSeconds = Annotated[float, Depends(_bus_seconds)]
 
 @router.post("/entries", status_code=201, responses=declare(*_CALL, *_CONTENT))
 async def create_entry(
-    body: EntryContent, caller: Registrar, db: Database, clock: Now, response: Response
+    body: EntryContent,
+    caller: Registrar,
+    db: Database,
+    clock: Now,
+    request: Request,
+    response: Response,
 ) -> EntryShape:
     """Create the draft of a new entry of the caller's agency."""
     async with db.begin() as tx:
         entry = await actions.create_entry(
-            tx, uuid7(), body.resource, body.to_content(), _actor(caller), clock.now()
+            tx, uuid7(), body.resource, _content(body, request), _actor(caller), clock.now()
         )
     response.headers["Location"] = f"/catalog/v1/entries/{entry.id}"
     return _answer(entry, caller, response)
@@ -155,6 +179,7 @@ async def put_draft(
     caller: Registrar,
     db: Database,
     clock: Now,
+    request: Request,
     response: Response,
     if_match: IfMatch = None,
 ) -> EntryShape:
@@ -164,7 +189,7 @@ async def put_draft(
             tx,
             entry,
             body.resource,
-            body.to_content(),
+            _content(body, request),
             _actor(caller),
             clock.now(),
             lambda current: require_version(if_match, current),

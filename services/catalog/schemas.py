@@ -9,10 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 from kit.clock import rfc3339
 from kit.ids import PLAIN_ID
 from services.catalog.domain import (
+    MAX_CA,
     MAX_CODE,
     MAX_CODES,
     MAX_ITEMS,
+    MAX_OPERATIONS,
+    MAX_PATH,
     MAX_PATTERN,
+    MAX_SECONDS,
     MAX_TEXT,
     BasisKind,
     Content,
@@ -22,7 +26,10 @@ from services.catalog.domain import (
     Item,
     ItemType,
     LegalBasis,
+    Method,
     Mode,
+    Operation,
+    Service,
     ShareClass,
     UpdateFrequency,
     Version,
@@ -40,6 +47,9 @@ Long = Annotated[str, Field(min_length=1, max_length=2000, pattern=PARAGRAPHS)]
 Code = Annotated[str, Field(max_length=MAX_CODE, pattern=LINE)]
 Bound = Annotated[str, Field(min_length=1, max_length=40, pattern=LINE)]
 """A canonical value; the longest is a decimal number of 38 digits with sign and point."""
+
+OPERATION_NAME = r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$"
+"""A plain id that begins with a letter."""
 
 Resource = Annotated[
     str, Field(pattern=PLAIN_ID, description="Id of the resource, chosen by the owner, unique")
@@ -114,13 +124,85 @@ class LegalBasisShape(_Body):
     article: Short
 
 
-class EntryContent(_Body):
-    """What a version of an entry says: the elements of Decree 809, article 13."""
+class OperationShape(_Body):
+    """Something that may be asked of a service; grants name it."""
+
+    name: Annotated[str, Field(pattern=OPERATION_NAME, description="Unique in the service")]
+    title: Short
+    method: Method
+    path: Annotated[
+        str,
+        Field(
+            min_length=2,
+            max_length=MAX_PATH,
+            pattern=LINE,
+            description="Below the address, such as `/enterprises/{code}`; a parameter stands for "
+            "one whole segment, and no call may fit two operations",
+        ),
+    ]
+
+
+OperationList = Annotated[list[OperationShape], Field(min_length=1, max_length=MAX_OPERATIONS)]
+Seconds = Annotated[
+    int, Field(strict=True, ge=1, le=MAX_SECONDS, description="Until an answer must begin")
+]
+
+
+class ServiceShape(_Body):
+    """A service that the owner runs and the gateway calls."""
+
+    address: Annotated[
+        str, Field(min_length=1, max_length=300, description="https://host:port and nothing else")
+    ]
+    ca: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_CA,
+            description="PEM certificates that the service's certificate is verified against; "
+            "without them those that the gateway's system trusts",
+        ),
+    ] = None
+    operations: OperationList
+    seconds: Seconds
+
+    def to_service(self) -> Service:
+        """Return the service."""
+        operations = tuple(
+            Operation(each.name, each.title, each.method, each.path) for each in self.operations
+        )
+        return Service(self.address, self.ca, operations, self.seconds)
+
+
+class ShownService(BaseModel):
+    """A service as it is shown; where it is and whom to trust is told to its own agency only."""
+
+    address: str | None
+    ca: str | None
+    operations: OperationList
+    seconds: Seconds
+
+    @classmethod
+    def of(cls, service: Service, *, own: bool) -> "ShownService":
+        """Return `service` as its own agency (`own`) or another one may see it."""
+        return cls(
+            address=service.address if own else None,
+            ca=service.ca if own else None,
+            operations=[OperationShape(**asdict(each)) for each in service.operations],
+            seconds=service.seconds,
+        )
+
+
+class _Elements(_Body):
+    """The elements of Decree 809, article 13, that are the same for all who see them."""
 
     resource: Resource
     name: Short
     summary: Long
-    items: Annotated[list[ItemShape], Field(min_length=1, max_length=MAX_ITEMS)]
+    items: Annotated[
+        list[ItemShape],
+        Field(max_length=MAX_ITEMS, description="May be left out with mode call only"),
+    ] = []
     data_format: DataFormat
     update_frequency: UpdateFrequency
     share_class: ShareClass
@@ -128,11 +210,19 @@ class EntryContent(_Body):
     share_conditions: Annotated[
         Long | None, Field(description="Scope and purposes; with class conditional only")
     ] = None
-    modes: Annotated[list[Mode], Field(max_length=len(Mode))]
+    modes: Annotated[
+        list[Mode], Field(max_length=len(Mode), description="`call` stands alone, with a service")
+    ]
     use_conditions: Annotated[Long, Field(description="How recipients may use the data")]
     data_grade: DataGrade
     line: Short | None = None
     area: Short | None = None
+
+
+class EntryContent(_Elements):
+    """What a version of an entry says: the elements of Decree 809, article 13."""
+
+    service: Annotated[ServiceShape | None, Field(description="With mode call, and always")] = None
 
     def to_content(self) -> Content:
         """Return the content, without the resource, which belongs to the entry."""
@@ -153,6 +243,7 @@ class EntryContent(_Body):
             data_grade=self.data_grade,
             line=self.line,
             area=self.area,
+            service=None if self.service is None else self.service.to_service(),
         )
 
 
@@ -162,11 +253,12 @@ class Reason(_Body):
     reason: Long
 
 
-class EntryVersion(EntryContent):
+class EntryVersion(_Elements):
     """One version of an entry. Who wrote and decided is told to its own agency only."""
 
     model_config = ConfigDict(extra="ignore")
 
+    service: ShownService | None = None
     version: int
     state: VersionState
     written_at: Instant
@@ -202,6 +294,7 @@ class EntryVersion(EntryContent):
             data_grade=content.data_grade,
             line=content.line,
             area=content.area,
+            service=None if content.service is None else ShownService.of(content.service, own=own),
             version=version.number,
             state=version.state,
             written_at=version.written_at,

@@ -17,8 +17,11 @@ from services.catalog.domain import (
     Item,
     ItemType,
     LegalBasis,
+    Method,
     Mode,
+    Operation,
     ResourceTaken,
+    Service,
     ShareClass,
     UpdateFrequency,
     Version,
@@ -267,7 +270,19 @@ def _content(data: dict[str, Any]) -> Content:
         data_grade=DataGrade(data["data_grade"]),
         line=data["line"],
         area=data["area"],
+        service=_service(data.get("service")),
     )
+
+
+def _service(data: dict[str, Any] | None) -> Service | None:
+    """Read a kept service; versions from before there were any lack the member."""
+    if data is None:
+        return None
+    operations = tuple(
+        Operation(each["name"], each["title"], Method(each["method"]), each["path"])
+        for each in data["operations"]
+    )
+    return Service(data["address"], data["ca"], operations, data["seconds"])
 
 
 def _item(data: dict[str, Any]) -> Item:

@@ -36,7 +36,10 @@ CRITICAL: dict[str, set[str]] = {
     "audit.accepted.v1": set(),
 }
 """Members of each state that restrict: a reader that does not know one must deny."""
-OPTIONAL = {"sharing.grant.v1": {"row_filter", "masks"}}
+OPTIONAL = {
+    "catalog.entry.v1": {"service"},
+    "sharing.grant.v1": {"row_filter", "masks"},
+}
 """Members that restrict as well, and are named exactly when they are there."""
 
 

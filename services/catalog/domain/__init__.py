@@ -39,12 +39,26 @@ from services.catalog.domain.items import (
     ItemType,
 )
 from services.catalog.domain.patterns import MAX_LENGTH as MAX_PATTERN
+from services.catalog.domain.service import (
+    MAX_CA,
+    MAX_OPERATIONS,
+    MAX_PATH,
+    MAX_SECONDS,
+    Method,
+    Operation,
+    Service,
+    require_public,
+)
 
 __all__ = [
+    "MAX_CA",
     "MAX_CODE",
     "MAX_CODES",
     "MAX_ITEMS",
+    "MAX_OPERATIONS",
+    "MAX_PATH",
     "MAX_PATTERN",
+    "MAX_SECONDS",
     "MAX_TEXT",
     "Actor",
     "BasisKind",
@@ -59,9 +73,12 @@ __all__ = [
     "ItemType",
     "LegalBasis",
     "LegalBasisRequired",
+    "Method",
     "Mode",
+    "Operation",
     "ResourceTaken",
     "SamePerson",
+    "Service",
     "ShareClass",
     "UpdateFrequency",
     "Version",
@@ -71,6 +88,7 @@ __all__ = [
     "create",
     "reject",
     "replace_draft",
+    "require_public",
     "require_valid",
     "submit",
     "withdraw",

@@ -5,7 +5,14 @@ from enum import StrEnum
 from typing import ClassVar
 
 from kit.errors import DomainError, Kind
-from services.catalog.domain.items import EntryInvalid, Item, require_distinct, require_items
+from services.catalog.domain.items import (
+    EntryInvalid,
+    Item,
+    require_distinct,
+    require_fields,
+    require_items,
+)
+from services.catalog.domain.service import Service, require_service
 
 
 class ShareClass(StrEnum):
@@ -29,6 +36,8 @@ class Mode(StrEnum):
 
     QUERY = "query"
     BATCH = "batch"
+    CALL = "call"
+    """The owner's own service is called; it stands alone."""
 
 
 class DataFormat(StrEnum):
@@ -88,6 +97,7 @@ class Content:
         share_conditions: scope and purposes; with class `conditional` only, and always.
         use_conditions: how whoever receives the data may use them; for every class.
         line, area: the line of business and the area that the data cover, in words.
+        service: with mode `call` only, and always; such an entry may do without items.
     """
 
     name: str
@@ -103,6 +113,7 @@ class Content:
     data_grade: DataGrade
     line: str | None
     area: str | None
+    service: Service | None = None
 
 
 def require_valid(content: Content) -> None:
@@ -111,11 +122,31 @@ def require_valid(content: Content) -> None:
     Raises:
         EntryInvalid, LegalBasisRequired: with a pointer to the member.
     """
-    require_items(content.items)
+    if content.service is None:
+        require_items(content.items)
+    else:
+        require_fields(content.items)
     _require_class(content)
     require_distinct(content.modes, "/modes")
+    _require_way(content)
     if not content.modes and content.share_class is not ShareClass.NOT_SHARED:
         raise EntryInvalid("A shared resource names at least one mode.", pointer="/modes")
+
+
+def _require_way(content: Content) -> None:
+    """Check that an owner's service is called, and only that."""
+    if Mode.CALL in content.modes and len(content.modes) > 1:
+        raise EntryInvalid(
+            "Mode call stands alone: a resource is hosted, or a service of its owner.",
+            pointer="/modes",
+        )
+    if Mode.CALL in content.modes and content.service is None:
+        raise EntryInvalid("Mode call needs the service that is called.", pointer="/service")
+    if content.service is None:
+        return
+    if Mode.CALL not in content.modes:
+        raise EntryInvalid("A service is made available by mode call.", pointer="/modes")
+    require_service(content.service)
 
 
 def _require_class(content: Content) -> None:

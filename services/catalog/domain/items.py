@@ -73,20 +73,31 @@ class Item:
 
 
 def require_items(items: tuple[Item, ...]) -> None:
-    """Check the items of an entry, each by itself and together.
+    """Check the items of a dataset, each by itself and together.
 
     Raises:
         EntryInvalid: with a pointer to the member.
     """
-    if not 1 <= len(items) <= MAX_ITEMS:
+    if not items:
+        raise EntryInvalid(f"An entry has 1 to {MAX_ITEMS} items.", pointer="/items")
+    require_fields(items)
+    if not any(item.key for item in items):
+        raise EntryInvalid("At least one item is a key, or rows have no name.", pointer="/items")
+
+
+def require_fields(items: tuple[Item, ...]) -> None:
+    """Check items that need not make a dataset: there may be none, and none need be a key.
+
+    Raises:
+        EntryInvalid: with a pointer to the member.
+    """
+    if len(items) > MAX_ITEMS:
         raise EntryInvalid(f"An entry has 1 to {MAX_ITEMS} items.", pointer="/items")
     require_distinct([item.name for item in items], "/items", "/name")
     for index, item in enumerate(items):
         if item.key and not item.required:
             raise EntryInvalid("A key item is required.", pointer=f"/items/{index}/required")
         _require_rules(item, f"/items/{index}")
-    if not any(item.key for item in items):
-        raise EntryInvalid("At least one item is a key, or rows have no name.", pointer="/items")
 
 
 def require_distinct(names: Iterable[str], pointer: str, member: str = "") -> None:

@@ -16,7 +16,7 @@ KEY = item("code", key=True, required=True)
         ({"items": [KEY, KEY]}, 422, "entry-invalid", "/items/1/name"),
         ({"items": [item("code")]}, 422, "entry-invalid", "/items"),
         ({"items": [item("code", key=True)]}, 422, "entry-invalid", "/items/0/required"),
-        ({"items": []}, 422, "body-invalid", "/items"),
+        ({"items": []}, 422, "entry-invalid", "/items"),
         ({"items": [KEY] * 201}, 422, "body-invalid", "/items"),
         ({"items": [item("Code")]}, 422, "body-invalid", "/items/0/name"),
         ({"items": [item("code", type="money")]}, 422, "body-invalid", "/items/0/type"),
