@@ -122,13 +122,13 @@ def require_valid(content: Content) -> None:
     Raises:
         EntryInvalid, LegalBasisRequired: with a pointer to the member.
     """
+    _require_way(content)
     if content.service is None:
         require_items(content.items)
     else:
         require_fields(content.items)
     _require_class(content)
     require_distinct(content.modes, "/modes")
-    _require_way(content)
     if not content.modes and content.share_class is not ShareClass.NOT_SHARED:
         raise EntryInvalid("A shared resource names at least one mode.", pointer="/modes")
 
