@@ -18,40 +18,6 @@ TRANSFER: Final = "part/transfer"
 """Who acts when a worker does."""
 
 
-def rows_loaded(
-    *,
-    resource: str,
-    entry: str,
-    entry_version: int,
-    agency: str,
-    rows: int,
-    digest: str,
-    actor: str,
-    call: str,
-) -> Fact:
-    """Return the fact that the rows of a dataset were replaced as a whole.
-
-    Args:
-        rows, digest: count and digest of the rows that are there now (`contracts/rows.md`).
-        actor: `system/<id>` of the owner.
-    """
-    return Fact(
-        topic="transfer.change.v1",
-        type="transfer.rows-loaded.v1",
-        subject=f"dataset/{entry}",
-        data={
-            "resource": resource,
-            "entry": entry,
-            "entry_version": entry_version,
-            "agency": agency,
-            "rows": rows,
-            "digest": digest,
-        },
-        actor=actor,
-        call=call or None,
-    )
-
-
 def batch_opened(batch: Batch, *, call: str | None) -> Fact:
     """Return the fact that a batch was opened by its owner's system."""
     data: dict[str, Any] = {"quarantine_limit": batch.quarantine_limit}

@@ -201,19 +201,6 @@ class Town:
             done += 1
         return done
 
-    async def load(
-        self, rows: Sequence[Mapping[str, Any]] | bytes, *, resource: str = RESOURCE, **headers: str
-    ) -> httpx.Response:
-        """Load rows as a system of the owner; bytes go as they are."""
-        body = rows if isinstance(rows, bytes) else b"\n".join(map(canonical, rows))
-        return await self.client.put(
-            f"/data/v1/{resource}/rows",
-            content=body,
-            headers=self.identities.headers(
-                self.owner, **{"Content-Type": "application/x-ndjson", **headers}
-            ),
-        )
-
     async def query(
         self, body: Any, *, version: int | None = None, resource: str = RESOURCE, **headers: str
     ) -> httpx.Response:

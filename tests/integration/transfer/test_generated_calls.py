@@ -20,13 +20,13 @@ from kit.tokens import Verifier
 from services.exchange.transfer.app import build_app, openapi_app
 from services.exchange.transfer.consumer import Arrivals
 from services.exchange.transfer.domain import Copies
-from services.exchange.transfer.store import RowReader
+from services.exchange.transfer.store import Context, FolderObjects, News, RowReader
 from tests.integration.transfer.conftest import CONSUMER, OWNER, RESOURCE, Town
 from tests.support.callers import AUDIENCE, ISSUER, Identities, gateway_client
 from tests.support.processes import wait_for
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "text/csv", "application/vnd.apache.arrow.stream")
 def lines(_context: Any, value: Any) -> bytes:
     """Send generated texts as they are: most of them are no rows."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
@@ -37,17 +37,25 @@ schema = schemathesis.openapi.from_dict(openapi_app().openapi())
 
 @dataclass(frozen=True)
 class Server:
-    """A server that takes every connection for the gateway's, and headers by operation."""
+    """A server that takes every connection for the gateway's.
+
+    Attributes:
+        owner, consumer: headers of the owner's and of a consumer's system.
+        known: parameters of paths that lead to something.
+    """
 
     url: str
-    headers: dict[str, dict[str, str]]
+    owner: dict[str, str]
+    consumer: dict[str, str]
+    known: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def server(module_database_url: str) -> Iterator[Server]:
+def server(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The application on a local port, in a thread that has the event loop to itself."""
     made: list[Server] = []
     running: list[uvicorn.Server] = []
+    folder = tmp_path_factory.mktemp("objects")
 
     async def serve() -> None:
         url = module_database_url
@@ -55,18 +63,27 @@ def server(module_database_url: str) -> Iterator[Server]:
         db, reader, identities = Db(url, "transfer"), RowReader(url, size=2), Identities()
         arrivals = Arrivals(Copies(), identities.directory)
         verifier = Verifier(ISSUER, AUDIENCE)
-        app = build_app(db, reader, identities.directory, arrivals, verifier, clock=SystemClock())
+        context = Context(db, FolderObjects(folder), SystemClock(), copies=arrivals.copies)
+        app = build_app(
+            db,
+            reader,
+            identities.directory,
+            arrivals,
+            verifier,
+            clock=SystemClock(),
+            objects=context.objects,
+            news=News(url),
+        )
         async with gateway_client(app) as client:
             callers = identities.system(OWNER), identities.system(CONSUMER)
-            town = Town(client, db, url, app, arrivals, identities, *callers)
+            town = Town(client, db, url, app, arrivals, identities, *callers, context)
             town.publish()
-            town.give()
-            await town.load([{"code": "330106", "name": "西湖区", "level": 3}])
+            town.give(modes=["query", "batch"])
+            await town.publish_rows([{"code": "330106", "name": "西湖区", "level": 3}])
+            known = {"resource": RESOURCE, "batch": await town.open()}
         queries = {"Datong-Purpose": "public-health", "Datong-Internal-Grant": f"{town.grant}@1"}
-        headers = {
-            "query": identities.headers(town.consumer, **queries),
-            "load_rows": identities.headers(town.owner),
-        }
+        owner = identities.headers(town.owner)
+        consumer = identities.headers(town.consumer, **queries)
 
         async def as_gateway(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
@@ -79,7 +96,7 @@ def server(module_database_url: str) -> Iterator[Server]:
         while not running[0].started:
             await asyncio.sleep(0.01)
         port = running[0].servers[0].sockets[0].getsockname()[1]
-        made.append(Server(f"http://127.0.0.1:{port}", headers))
+        made.append(Server(f"http://127.0.0.1:{port}", owner, consumer, known))
         await serving
         await reader.close()
         await db.dispose()
@@ -94,19 +111,23 @@ def server(module_database_url: str) -> Iterator[Server]:
 
 @schema.parametrize()
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@pytest.mark.parametrize("known", [True, False], ids=["known resource", "any resource"])
+@pytest.mark.parametrize("known", [True, False], ids=["what is there", "anything"])
 def test_generated_calls_are_answered_as_documented(
     case: schemathesis.Case, server: Server, known: bool
 ) -> None:
     if known:
-        case.path_parameters["resource"] = RESOURCE
+        case.path_parameters |= {
+            name: server.known[name] for name in case.path_parameters if name in server.known
+        }
+    if case.query:  # a wait for news that never comes only takes time
+        case.query.pop("wait", None)
     case.call_and_validate(
         base_url=server.url,
-        headers=server.headers[case.operation.definition.raw["operationId"]],
+        headers=server.owner if "/batches" in case.operation.path else server.consumer,
         checks=[not_a_server_error, response_schema_conformance],
     )

@@ -1,6 +1,8 @@
 """Transfer as it is run: its commands, its processes, and a call over mutual TLS."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import ssl
 import subprocess
@@ -118,7 +120,7 @@ async def as_peer(
         yield client
 
 
-async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_published(
+async def test_rows_are_published_and_queried_over_mutual_tls_and_facts_are_told(
     own_kafka: Kafka, database_url: str, tmp_path: Path, start_process: Callable[..., Process]
 ) -> None:
     await create_topics(own_kafka.bootstrap, {t.name: t.settings for t in TOPICS.values()})
@@ -159,7 +161,7 @@ async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_publi
         "reason": None,
         "critical": ["systems", "items", "modes", "operations", "purposes", "state"],
     }
-    ports = {name: free_port() for name in ("api", "api health", "relay health")}
+    ports = {name: free_port() for name in ("api", "api health", "relay health", "work health")}
     processes = [
         start_process(
             "-m",
@@ -169,7 +171,7 @@ async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_publi
             DATONG_LISTEN=f"127.0.0.1:{ports['api']}",
             DATONG_HEALTH_LISTEN=f"127.0.0.1:{ports[f'{command} health']}",
         )
-        for command in ("api", "relay")
+        for command in ("api", "relay", "work")
     ]
     producer = AIOKafkaProducer(bootstrap_servers=own_kafka.bootstrap)
     await producer.start()
@@ -189,7 +191,7 @@ async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_publi
         await producer.send_and_wait(topic, value, key=subject.encode())
     await producer.stop()
     async with httpx.AsyncClient() as probes:
-        for name in ("api health", "relay health"):
+        for name in ("api health", "relay health", "work health"):
 
             async def ready(url: str = f"http://127.0.0.1:{ports[name]}/health/ready") -> bool:
                 try:
@@ -200,18 +202,35 @@ async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_publi
             await wait_until(ready, 60, f"{name}: ready")
 
     async with as_peer(certificates, "gateway", ports["api"]) as client:
-        loaded = await client.put(
-            f"/data/v1/{RESOURCE}/rows",
-            content=b'{"code":"330106","name":"\xe8\xa5\xbf\xe6\xb9\x96\xe5\x8c\xba","level":3}',
-            headers=identities.headers(
-                owner,
-                **{
-                    "Content-Type": "application/x-ndjson",
-                    "Datong-Internal-Entry": f"{entry}@1",
-                },
-            ),
+
+        async def publish(method: str, path: str, body: bytes = b"", **headers: str) -> Any:
+            answer = await client.request(
+                method,
+                f"/data/v1/{RESOURCE}/batches{path}",
+                content=body,
+                headers=identities.headers(
+                    owner, **{"Datong-Internal-Entry": f"{entry}@1", **headers}
+                ),
+                timeout=40,
+            )
+            assert answer.status_code < 300, answer.text
+            return answer.json()
+
+        json_type = {"Content-Type": "application/json"}
+        opened = await publish(
+            "POST", "", b'{"mode":"snapshot"}', **json_type, **{"Idempotency-Key": "k"}
         )
-        assert loaded.status_code == 200, loaded.text
+        rows = '{"code":"330106","name":"西湖区","level":3}'.encode()
+        digest = base64.b64encode(hashlib.sha256(rows).digest()).decode()
+        await publish(
+            "PUT",
+            f"/{opened['id']}/chunks/0",
+            rows,
+            **{"Content-Type": "application/x-ndjson", "Content-Digest": f"sha-256=:{digest}:"},
+        )
+        await publish("POST", f"/{opened['id']}/seals", b'{"chunks":1}', **json_type)
+        ended = await publish("GET", f"/{opened['id']}?wait=30")
+        assert (ended["state"], ended["effects"]["added"]) == ("effective", 1)
         asked = {
             "url": f"/data/v1/{RESOURCE}/query",
             "content": b'{"key":{"code":"330106"}}',
@@ -231,18 +250,21 @@ async def test_rows_are_loaded_and_queried_over_mutual_tls_and_the_fact_is_publi
         refused = await client.post(**asked)
         assert (refused.status_code, refused.json()["code"]) == (403, "not-through-gateway")
 
-    facts = await _facts(own_kafka.bootstrap)
-    assert [(f["type"], f["sequence"], f["data"]["rows"]) for f in facts] == [
-        ("transfer.rows-loaded.v1", 1, 1)
+    facts = await _facts(own_kafka.bootstrap, 3)
+    assert [(f["type"], f["sequence"]) for f in facts] == [
+        ("transfer.batch-opened.v1", 1),
+        ("transfer.batch-sealed.v1", 2),
+        ("transfer.batch-effective.v1", 3),
     ]
-    Draft202012Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(facts[0])
+    for fact in facts:
+        Draft202012Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(fact)
     for process in processes:
         process.tell_to_stop()
         await wait_until(lambda ended=process: not ended.running, 20, "the process has ended")
         assert process.returncode == 0, process.output()
 
 
-async def _facts(bootstrap: str) -> list[dict[str, Any]]:
+async def _facts(bootstrap: str, count: int) -> list[dict[str, Any]]:
     consumer = AIOKafkaConsumer(
         "transfer.change.v1",
         bootstrap_servers=bootstrap,
@@ -251,21 +273,29 @@ async def _facts(bootstrap: str) -> list[dict[str, Any]]:
     )
     await consumer.start()
     try:
-        return [json.loads((await asyncio.wait_for(consumer.getone(), 20)).value)]
+        return [
+            json.loads((await asyncio.wait_for(consumer.getone(), 20)).value) for _ in range(count)
+        ]
     finally:
         await consumer.stop()
 
 
 async def test_commands_work_on_an_empty_database(database_url: str, tmp_path: Path) -> None:
     values, _ = environment(tmp_path, database_url, "127.0.0.1:1")
-    for arguments in (("migrate",), ("migrate", "--restored"), ("republish",)):
+    for arguments in (("migrate",), ("migrate", "--restored"), ("republish",), ("sweep",)):
         done = await run(values, *arguments)
         assert done.returncode == 0, done.stderr
 
 
 async def test_an_unknown_command_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     values, _ = environment(tmp_path, "postgresql://nowhere", "x:1")
-    for arguments in ((), ("dance",), ("relay", "now"), ("migrate", "--sideways")):
+    for arguments in (
+        (),
+        ("dance",),
+        ("relay", "now"),
+        ("work", "hard"),
+        ("migrate", "--sideways"),
+    ):
         unknown = await run(values, *arguments)
         assert unknown.returncode not in (0, -6)
         assert "Traceback" not in unknown.stderr

@@ -51,7 +51,7 @@ def _page(rows: list[tuple[Any, ...]], plan: domain.Plan, position: Any) -> Page
     names = [item.name for item in plan.columns]
     if len(names) == len(plan.names):
         objects = [dict(zip(names, row, strict=True)) for row in rows]
-    else:  # items that the loaded rows do not have yet have no value
+    else:  # items that the rows in force do not have yet have no value
         empty = dict.fromkeys(plan.names)
         objects = [empty | dict(zip(names, row, strict=True)) for row in rows]
     following = None if position is None else encode_cursor(position)

@@ -31,7 +31,7 @@ def require_entry(entry: Entry | None, resource: str) -> Entry:
 
 
 def require_owner(entry: Entry, agency: str) -> None:
-    """Check that `agency` may load rows of `entry`.
+    """Check that `agency` may publish rows of `entry`.
 
     Raises:
         NotTheOwner, EntryNotPublished: as their names say.

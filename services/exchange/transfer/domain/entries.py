@@ -43,8 +43,8 @@ class Item:
 class Layout:
     """The items of a dataset in the order of the entry.
 
-    The items that a load was made by stay the layout of its rows, also when a newer version of
-    the entry has others.
+    The items that the last batch was made by stay the layout of its rows, also when a newer
+    version of the entry has others.
     """
 
     items: tuple[Item, ...]

@@ -13,7 +13,7 @@ MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
 
 Position = Sequence[str | int | bool]
-"""Where a page ended: the values of its last row's key, or its line."""
+"""Where a page ended: the values of its last row's key, or the number of its arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ class Plan:
 
     Attributes:
         names: items of the answer, in the order asked for or of the entry.
-        columns: those of them that the loaded rows have, as they were loaded.
+        columns: those of them that the rows in force have, as they lie.
         match: column and canonical text that rows must have; None for "no value".
-        possible: false when no row can match, since the loaded rows lack an item asked for.
-        order: columns of the key; empty when the key is not granted, then the line orders pages.
+        possible: false when no row can match, since the rows in force lack an item asked for.
+        order: columns of the key; empty when the key is not granted, then pages go by
+            arrival.
         after: canonical texts of the position after which the page begins.
     """
 
@@ -70,7 +71,7 @@ def plan(
 
     Args:
         entry: says which items exist and which may be filtered by.
-        layout: of the rows as they were loaded; may be of another version of the entry.
+        layout: of the rows in force; may be of another version of the entry.
         after: what the query's cursor holds, in the shape of `position_shape`.
 
     Raises:
@@ -101,7 +102,7 @@ def plan(
 
 
 def _order(layout: Layout, granted: frozenset[str]) -> tuple[Item, ...]:
-    """A cursor tells the key of a row: without the right to the key, pages go by line."""
+    """A cursor tells the key of a row: without the right to the key, pages go by arrival."""
     return layout.key if all(item.name in granted for item in layout.key) else ()
 
 

@@ -34,7 +34,7 @@ class PermissionsBehind(DomainError):
 
 
 class NotTheOwner(DomainError):
-    """Only the agency that owns the entry loads its rows."""
+    """Only the agency that owns the entry publishes its rows."""
 
     kind: ClassVar = Kind.FORBIDDEN
     code: ClassVar = "not-the-owner"
@@ -48,7 +48,7 @@ class EntryNotPublished(DomainError):
 
 
 class EntryChanged(DomainError):
-    """Another version of the entry was published while rows were uploaded."""
+    """The items of the entry are others than those a batch was opened by."""
 
     kind: ClassVar = Kind.CONFLICT
     code: ClassVar = "entry-changed"
@@ -145,15 +145,8 @@ class CursorInvalid(DomainError):
     code: ClassVar = "cursor-invalid"
 
 
-class RowsInvalid(DomainError):
-    """Rows do not fit the items; nothing was changed."""
-
-    kind: ClassVar = Kind.INVALID
-    code: ClassVar = "rows-invalid"
-
-
 class BodyTooLarge(DomainError):
-    """The body exceeds what a load may have."""
+    """The body exceeds what the route takes."""
 
     kind: ClassVar = Kind.INVALID
     code: ClassVar = "body-too-large"

@@ -5,7 +5,6 @@ from fastapi import APIRouter
 from services.exchange.transfer.routes import (
     batches,
     deliveries,
-    loading,
     queries,
     reconciliations,
     subscriptions,
@@ -16,7 +15,6 @@ __all__ = ["Waiting", "router"]
 
 router = APIRouter()
 router.include_router(queries.router)
-router.include_router(loading.router)
 router.include_router(batches.router)
 router.include_router(subscriptions.router)
 router.include_router(deliveries.router)

@@ -87,7 +87,7 @@ async def granted(waiting: Waiting, request: Request) -> Grant | None:
 
 
 async def owned(waiting: Waiting, request: Request, caller: Caller) -> Entry:
-    """Return the entry whose rows the caller may load, at least as new as the gateway's."""
+    """Return the entry whose rows the caller may publish, at least as new as the gateway's."""
     named = _reference(request, "datong-internal-entry")
     if named is not None:
         entry_id, version = named

@@ -82,16 +82,6 @@ ROWS_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
-class LoadedRows(BaseModel):
-    """What a load left behind; compare it with what you sent."""
-
-    rows: int = Field(ge=0, description="Rows that the dataset has now.")
-    digest: str = Field(
-        pattern="^[0-9a-f]{64}$", description="Digest of the rows, by `contracts/rows.md`."
-    )
-    entry_version: int = Field(description="Version of the entry that the rows were checked by.")
-
-
 def read_query(body: Any) -> Query:
     """Return the query that a JSON body asks for.
 

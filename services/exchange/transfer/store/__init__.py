@@ -1,13 +1,5 @@
 """All SQL of transfer: rows in, domain objects out."""
 
-from services.exchange.transfer.store.loading import (
-    add_indexes,
-    copy_line,
-    copy_rows,
-    create_table,
-    repeated_keys,
-    replace_rows,
-)
 from services.exchange.transfer.store.news import News, tell
 from services.exchange.transfer.store.objects import FolderObjects, ObjectDamaged, Objects
 from services.exchange.transfer.store.reading import Dataset, Found, RowReader, TableReplaced
@@ -24,11 +16,5 @@ __all__ = [
     "RowReader",
     "TableReplaced",
     "Work",
-    "add_indexes",
-    "copy_line",
-    "copy_rows",
-    "create_table",
-    "repeated_keys",
-    "replace_rows",
     "tell",
 ]

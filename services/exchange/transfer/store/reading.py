@@ -12,7 +12,7 @@ import orjson
 
 from services.exchange.transfer.domain import Item, ItemType, Layout, Plan
 from services.exchange.transfer.store.tables import (
-    LINE,
+    ARRIVAL,
     READ,
     TYPES,
     column,
@@ -27,14 +27,14 @@ ACQUIRE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Where the rows of an entry lie, and by which items they were loaded."""
+    """Where the rows of an entry lie, and by which items."""
 
     table: str
     layout: Layout
 
 
 class TableReplaced(Exception):
-    """The table was replaced by a newer load: look the dataset up again."""
+    """The table was replaced by a newer batch: look the dataset up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Found:
 class RowReader:
     """Reads datasets over a pool of raw connections; opened at first use.
 
-    Where the rows of an entry lie is remembered. A load by another process is noticed because
+    Where the rows of an entry lie is remembered. A table that was replaced is noticed because
     the remembered table is gone then.
     """
 
@@ -65,7 +65,7 @@ class RowReader:
         self._datasets: dict[str, Dataset] = {}
 
     async def dataset(self, entry: str) -> Dataset | None:
-        """Return where the rows of an entry lie, or None when none were loaded yet."""
+        """Return where the rows of an entry lie, or None when there are none yet."""
         known = self._datasets.get(entry)
         if known is not None:
             return known
@@ -168,12 +168,12 @@ def _statement(
         else:
             placed += 1
             conditions.append(f"{column(item)} = {_value(placed, item.type)}")
-    keys = [column(item) for item in order] or [quoted(LINE)]
+    keys = [column(item) for item in order] or [quoted(ARRIVAL)]
     if after:
         types = [item.type for item in order] or [ItemType.INTEGER]
         values = [_value(placed + n, kind) for n, kind in enumerate(types, 1)]
         conditions.append(f"({', '.join(keys)}) > ({', '.join(values)})")
-    position = [_read(item) for item in order] or [quoted(LINE)]
+    position = [_read(item) for item in order] or [quoted(ARRIVAL)]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return (
         f"SELECT {', '.join([*map(_read, columns), *position])} FROM {qualified(table)}"  # noqa: S608 - quoted names only

@@ -1,7 +1,8 @@
 """Names and types of the tables that hold rows: quoted, never taken from a caller as they are.
 
-A load makes a new table under a name never used before and drops the one it replaces. A reader
-that knows only the old name therefore fails to find it, and never sees half of either.
+A batch with other items makes a new table under a name never used before and drops the one it
+replaces. A reader that knows only the old name therefore fails to find it, and never sees half of
+either.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from kit.ids import uuid7
 from services.exchange.transfer.domain import Item, ItemType, Layout
 
 SCHEMA: Final = "rows"
-LINE: Final = "line"
-"""Column with the number of the line that a row was loaded from."""
+ARRIVAL: Final = "arrival"
+"""Column that numbers rows as they come: pages go by it where their key must not be told."""
 
 TYPES: Final[Mapping[ItemType, str]] = {
     # Bytes order text: the order of pages must not depend on a locale.

@@ -52,7 +52,14 @@ def _carry_datasets_on() -> None:
     datasets = connection.execute(sa.text("SELECT entry, table_name, items FROM dataset"))
     for entry, table, items in datasets.all():
         if any(item["key"] for item in items):
-            op.execute(f'ALTER TABLE rows."{table}" DROP COLUMN line')
+            op.execute(f'ALTER TABLE rows."{table}" RENAME COLUMN line TO arrival')
+            op.execute(
+                f'ALTER TABLE rows."{table}" ALTER COLUMN arrival ADD GENERATED ALWAYS AS IDENTITY'
+            )
+            op.execute(
+                f"SELECT setval(pg_get_serial_sequence('rows.\"{table}\"', 'arrival'),"
+                f' coalesce(max(arrival), 0) + 1, false) FROM rows."{table}"'
+            )
         else:
             op.execute(f'DROP TABLE rows."{table}"')
             connection.execute(
