@@ -11,10 +11,11 @@ import httpx
 import orjson
 
 from kit.ids import uuid7
-from services.exchange.transfer.domain import Item, ItemType, Layout, RowDigest, RowForm
+from services.exchange.transfer.domain import Item, ItemType
 from services.exchange.transfer.domain.tables import from_stream
 from tests.integration.transfer.conftest import CONSUMER, RESOURCE, Town
 from tests.support.callers import TestCaller
+from tests.support.checking import canonical_row, digest_of
 
 Row = Mapping[str, str | None]
 
@@ -131,10 +132,8 @@ class Department:
             Item(i["name"], ItemType(i["type"]), i["required"], i["key"], False)
             for i in self.subscription["items"]
         )
-        form, digest = RowForm(Layout(items)), RowDigest()
-        for row in rows:
-            digest.add(form.canonical([row.get(item.name) for item in items]))
-        return {"rows": digest.count, "digest": digest.hexdigest()}
+        written = [canonical_row(items, [row.get(item.name) for item in items]) for row in rows]
+        return {"rows": len(written), "digest": digest_of(written)}
 
     async def receipt(self, delivery: str, figures: Mapping[str, Any]) -> httpx.Response:
         """Put a receipt."""

@@ -58,6 +58,7 @@ from services.exchange.transfer.domain.entries import (
     Item,
     Layout,
 )
+from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.queries import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -66,14 +67,6 @@ from services.exchange.transfer.domain.queries import (
     Query,
     plan,
     position_shape,
-)
-from services.exchange.transfer.domain.rows import (
-    MAX_ERRORS,
-    RowDigest,
-    RowForm,
-    canonical_row,
-    pointer_of,
-    row_pointer,
 )
 from services.exchange.transfer.domain.tables import (
     BATCH_ROWS,
@@ -88,7 +81,6 @@ __all__ = [
     "BATCH",
     "BATCH_ROWS",
     "DEFAULT_LIMIT",
-    "MAX_ERRORS",
     "MAX_FAULTS",
     "MAX_LIMIT",
     "MAX_ROWS",
@@ -123,8 +115,6 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Refusal",
-    "RowDigest",
-    "RowForm",
     "Segment",
     "Start",
     "Subscription",
@@ -132,7 +122,6 @@ __all__ = [
     "TableDigest",
     "ValueRefused",
     "byte_range",
-    "canonical_row",
     "canonical_rows",
     "check_chunk",
     "choose_items",
@@ -152,7 +141,6 @@ __all__ = [
     "require_entry",
     "require_grant",
     "require_owner",
-    "row_pointer",
     "seen_items",
     "to_copy",
     "to_stream",

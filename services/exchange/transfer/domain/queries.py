@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from services.exchange.transfer.domain import refusals
 from services.exchange.transfer.domain.entries import Entry, Grant, Item, Layout
-from services.exchange.transfer.domain.rows import pointer_of
+from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.values import CANONICAL, ItemType, ValueRefused
 
 MAX_LIMIT: Final = 1000

@@ -13,7 +13,7 @@ from services.exchange.transfer.domain.refusals import (
     ColumnUnknown,
     TextNotUtf8,
 )
-from services.exchange.transfer.domain.rows import pointer_of
+from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.tables import BATCH_ROWS
 
 OPERATION: Final = "_op"
