@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from services.exchange.transfer.domain.conditions import RowFilter
+from services.exchange.transfer.domain.masks import Mask
 from services.exchange.transfer.domain.values import ItemType
 
 PUBLISHED: Final = "published"
@@ -81,6 +83,9 @@ class Grant:
     Attributes:
         version: of the grant's state.
         entry_version: version of the entry that the grant was given on; later ones count too.
+        consumer: agency that it was given to.
+        row_filter: rows that it covers.
+        masks: what is shown of an item, where that is not its value.
         readable: false when a newer state cannot be read or restricts in an unknown way.
     """
 
@@ -98,6 +103,9 @@ class Grant:
     state: str
     reason: str | None = None
     readable: bool = True
+    consumer: str = ""
+    row_filter: RowFilter = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)
 
 
 class Copies:

@@ -1,0 +1,57 @@
+"""SQL of what a grant lets be seen: which rows, and in which order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.exchange.transfer.domain import Item, ItemType
+from services.exchange.transfer.domain.filters import Test
+from services.exchange.transfer.store.tables import TYPES, canonical_text, column
+
+
+def value(number: int, kind: ItemType) -> str:
+    """Return parameter `number`, a canonical text, as a value of `kind`."""
+    return f"${number}::text" if kind is ItemType.TEXT else f"${number}::text::{TYPES[kind]}"
+
+
+def conditions(tests: Sequence[Test], first: int, of: str = "") -> list[str]:
+    """Return the SQL of tests, to be joined by AND; indexes serve it.
+
+    Args:
+        first: number of the first parameter; the others follow, as `arguments` has them.
+        of: alias of the table.
+    """
+    found = []
+    for test in tests:
+        place = f"{of}.{column(test.item)}" if of else column(test.item)
+        kind = test.item.type
+        if test.values is not None:
+            array = f"${first}::text[]"
+            typed = array if kind is ItemType.TEXT else f"{array}::{TYPES[kind]}[]"
+            found.append(f"{place} = ANY({typed})")
+            first += 1
+            continue
+        for end, operator in ((test.low, ">="), (test.high, "<")):
+            if end is not None:
+                found.append(f"{place} {operator} {value(first, kind)}")
+                first += 1
+    return found
+
+
+def arguments(tests: Sequence[Test]) -> list[Any]:
+    """Return the parameters of `conditions`: texts, and lists of them."""
+    found: list[Any] = []
+    for test in tests:
+        ends = [end for end in (test.low, test.high) if end is not None]
+        found += ends if test.values is None else [list(test.values)]
+    return found
+
+
+def hidden(item: Item, outer: str, inner: str, of: str = "") -> str:
+    """Return the SQL of an item's HMAC-SHA-256: an order that tells nothing of its values.
+
+    Args:
+        outer, inner: SQL of the two blocks of the key, `bytea`.
+        of: alias of the table.
+    """
+    text = f"convert_to({canonical_text(item, of)}::text, 'UTF8')"
+    return f"sha256({outer} || sha256({inner} || {text}))"
