@@ -4,10 +4,10 @@ RUN := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up status logs down clean demo test check contracts faults bench-gateway bench-delivery
+.PHONY: help setup up status logs down clean demo test check contracts k8s-check faults bench-gateway bench-delivery
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
 
 setup: ## Install all that is needed inside the checkout (a second run needs no network)
 	@$(PYTHON) stack/setup.py
@@ -45,6 +45,11 @@ check: setup ## Check format, lint, types and import rules
 contracts: setup ## Renew the contracts that are generated from code; review what changed
 	@$(RUN) -m tests.contract.openapi --write
 	@$(RUN) -m tests.contract.settings --write
+	@$(RUN) -m k8s.generate
+
+k8s-check: setup ## Render the Kubernetes manifests and check them, without a cluster
+	@$(RUN) -m k8s.render
+	@$(RUN) -m pytest tests/k8s $(ARGS)
 
 faults: setup ## Run the fault and attack tests in their long form
 	@$(RUN) -m pytest tests/faults --long $(ARGS)

@@ -45,7 +45,7 @@ def render(folder: str) -> list[Manifest]:
     )
     if done.returncode != 0:
         raise NotRendered(done.stderr.strip())
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each]
 
 
 def faults(manifests: Iterable[Manifest], version: str) -> Iterator[str]:

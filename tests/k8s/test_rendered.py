@@ -93,9 +93,5 @@ def test_a_misspelt_kustomization_is_refused(
         render("base")
 
 
-def test_rendering_twice_gives_the_same(folder: str) -> None:
-    assert render(folder) == list(rendered(folder))
-
-
 def test_no_secret_lies_in_a_manifest(manifests: Sequence[Manifest]) -> None:
     assert [each for each in manifests if each["kind"] == "Secret"] == []
