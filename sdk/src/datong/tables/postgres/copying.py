@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import psycopg
@@ -51,10 +52,14 @@ def copy_in(
         names: columns of the segments, in the order of the command.
     """
     cursor = connection.cursor()
+    texts = (
+        copy_text(batch.select(list(names)))
+        for segment in arrived.segments
+        for batch in segment_batches(segment, arrived.items)
+    )
     with cursor.copy(command) as copy:
-        for segment in arrived.segments:
-            for batch in segment_batches(segment, arrived.items):
-                copy.write(copy_text(batch.select(list(names))))
+        for text in ahead(texts):
+            copy.write(text)
     return cursor.rowcount
 
 
@@ -64,16 +69,34 @@ def digest_of(
     """Count and digest of a query whose columns are the canonical texts of `items`."""
     digest = TableDigest(items)
     names = [item.name for item in items]
+    for block in ahead(_blocks(connection, query)):
+        digest.add(parse_copy(block, names))
+    return digest
+
+
+def _blocks(connection: psycopg.Connection[Any], query: str) -> Iterator[bytes]:
+    """A query as CSV, some thousand whole rows at a time."""
     block = bytearray()
     with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)") as copy:
         for row in copy:
             block += row
             if len(block) >= BLOCK_BYTES:
-                digest.add(parse_copy(bytes(block), names))
+                yield bytes(block)
                 block.clear()
     if block:
-        digest.add(parse_copy(bytes(block), names))
-    return digest
+        yield bytes(block)
+
+
+def ahead(items: Iterator[bytes]) -> Iterator[bytes]:
+    """The same items; while one is used the next one is made in a thread.
+
+    So the server works while Arrow does, and no more than two items are in memory.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def parse_copy(text: bytes, names: Sequence[str]) -> Any:
