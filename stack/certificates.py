@@ -64,7 +64,8 @@ def issue(directory: Path, parts: Sequence[str], now: datetime) -> Certificates:
         )
         for part in parts
     }
-    server = _write(authority, directory, "gateway-server", LOOPBACK, [BOTH[0]])
+    # Owners' services know the gateway, who is then the client, by the same certificate.
+    server = _write(authority, directory, "gateway-server", LOOPBACK)
     return Certificates(ca=ca, parts=pairs, server=server)
 
 

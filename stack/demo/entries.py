@@ -1,5 +1,6 @@
 """The entries of the story, as their owner writes them into the catalogue."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -60,26 +61,49 @@ async def publish_entry(town: Town, content: dict[str, Any]) -> str:
     return entry
 
 
-async def request_divisions(
-    town: Town,
-    requester: str = "requester",
-    system: str = "consumer",
-    scenario: str = "传染病病例按现住址统计到乡镇街道",
-) -> dict[str, Any]:
-    """Have an agency ask for a system of its own; return the request with its grant.
+@dataclass(frozen=True)
+class Need:
+    """Who needs the divisions, and what for.
 
-    Args:
-        requester, system: short names of who asks and for what.
+    Attributes:
+        requester, system: short names of who asks, and for which system.
+        purpose: code that is stated on each call.
     """
+
+    requester: str
+    system: str
+    purpose: str
+    basis: str
+    scenario: str
+
+
+HEALTH_NEED: Final = Need(
+    "requester",
+    "consumer",
+    PURPOSE,
+    "传染病防治法第三十八条",
+    "传染病病例按现住址统计到乡镇街道",
+)
+EDUCATION_NEED: Final = Need(
+    "education-requester",
+    "latecomer",
+    "school-admission",
+    "义务教育法第十二条",
+    "按户籍所在地核对入学片区",
+)
+
+
+async def request_divisions(town: Town, need: Need = HEALTH_NEED) -> dict[str, Any]:
+    """Have an agency ask for a system of its own; return the request with its grant."""
     now = SystemClock().now()
-    request: dict[str, Any] = await town.client(requester).create_request(
+    request: dict[str, Any] = await town.client(need.requester).create_request(
         DIVISIONS,
-        systems=[town.identities[system].id],
+        systems=[town.identities[need.system].id],
         items=list(ITEMS),
         modes=["query", "batch"],
-        purposes=[PURPOSE],
-        basis="传染病防治法第三十八条",
-        scenario=scenario,
+        purposes=[need.purpose],
+        basis=need.basis,
+        scenario=need.scenario,
         valid_from=rfc3339(now - timedelta(minutes=1)),
         valid_until=rfc3339(now + timedelta(days=365)),
     )

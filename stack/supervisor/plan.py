@@ -75,6 +75,11 @@ class Places:
         """File (0600) with the Ed25519 seed that signs the evidence log, 64 hex digits."""
         return self.directory / "secrets" / "log.key"
 
+    @property
+    def pseudonym_key_file(self) -> Path:
+        """File (0600) with the master key of transfer's pseudonyms, 64 hex digits."""
+        return self.directory / "secrets" / "pseudonym.key"
+
 
 def plan(
     places: Places,
@@ -129,12 +134,16 @@ def _own_settings(places: Places, part: str) -> dict[str, str]:
             "DATONG_SPOOL_DIRECTORY": str(directory / "spool"),
             "DATONG_SERVER_CERTIFICATE_FILE": str(places.certificates.server.certificate),
             "DATONG_SERVER_KEY_FILE": str(places.certificates.server.key),
+            "DATONG_ALLOW_PRIVATE_OWNERS": "true",
         }
     own = {"DATONG_POSTGRES_URL_FILE": str(places.url_file(part))}
     if part == "identity":
         own["DATONG_AUTHORITY_DIRECTORY"] = str(directory / "authority")
+    if part == "catalog":
+        own["DATONG_ALLOW_PRIVATE_OWNERS"] = "true"
     if part == "transfer":
         own["DATONG_OBJECT_DIRECTORY"] = str(directory / "transfer-objects")
+        own["DATONG_PSEUDONYM_KEY_FILE"] = str(places.pseudonym_key_file)
         # Arrow's own pool keeps what one batch needed for good; on one machine others want it.
         own["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     if part == "audit":

@@ -177,8 +177,10 @@ class Stack:
         self.administrator_url = servers.administrator_url
         self._tell("creating databases and topics")
         (self.directory / "secrets").mkdir(mode=0o700, exist_ok=True)
-        if not self._places.log_key_file.exists():  # kept: another key would fork the log
-            write_secret(self._places.log_key_file, secrets.token_hex(32))
+        # Kept: another key would fork the log, or change every pseudonym.
+        for key_file in (self._places.log_key_file, self._places.pseudonym_key_file):
+            if not key_file.exists():
+                write_secret(key_file, secrets.token_hex(32))
         await create_databases(
             servers.administrator_url, self._places, list(self._programs.services)
         )

@@ -7,7 +7,14 @@ from stack.demo.alerts import wait_for_alert
 from stack.demo.commands import StoryBroken, publish_rows, run_as
 from stack.demo.departments import DepartmentDatabase
 from stack.demo.divisions import read_table, write_csv
-from stack.demo.entries import DIVISIONS, ITEMS, PURPOSE, request_divisions
+from stack.demo.entries import (
+    DIVISIONS,
+    EDUCATION_NEED,
+    HEALTH_NEED,
+    ITEMS,
+    Need,
+    request_divisions,
+)
 from stack.demo.merger import Change, merge_districts, rename_village
 from stack.demo.report import FIGURES, Comparison
 from stack.demo.story.stage import Stage
@@ -35,7 +42,7 @@ class FirstDelivery:
         """Have the health commission take the whole table into a database of its own."""
         stage = self._stage
         await self._health.create(stage.stack.administrator_url)
-        delivery = await self._take("consumer", self._health)
+        delivery = await self._take(HEALTH_NEED, self._health)
         applied = await self._health.count(TABLE)
         compared = await self._compare(
             "卫生健康委员会 · whole table; ten rows in quarantine", delivery, declared=("rows",)
@@ -49,7 +56,7 @@ class FirstDelivery:
         """Publish the merger of two districts; the health commission takes what changed."""
         change = merge_districts(read_table())
         await self._publish(change, "merger.csv")
-        delivery = await self._take("consumer", self._health)
+        delivery = await self._take(HEALTH_NEED, self._health)
         compared = await self._compare(
             "卫生健康委员会 · merger of two districts", delivery, declared=CHANGES
         )
@@ -63,7 +70,7 @@ class FirstDelivery:
         """Change one row behind the consumer's back; the next receipt must tell."""
         before = await self._health.change_name(TABLE, TAMPERED, "被改的社区")
         await self._publish(rename_village(read_table(), RENAMED, "新名社区"), "renamed.csv")
-        delivery = await self._take("consumer", self._health, code=DIFFERS)
+        delivery = await self._take(HEALTH_NEED, self._health, code=DIFFERS)
         compared = await self._compare(
             "卫生健康委员会 · after tampering", delivery, declared=CHANGES, state="differs"
         )
@@ -81,17 +88,15 @@ class FirstDelivery:
 
     async def repair(self) -> dict[str, Any]:
         """Take the whole table again; both sides agree."""
-        delivery = await self._take("consumer", self._health, "--renew")
+        delivery = await self._take(HEALTH_NEED, self._health, "--renew")
         return _told(await self._compare("卫生健康委员会 · table renewed", delivery))
 
     async def join_late(self) -> dict[str, Any]:
         """Have a third agency subscribe now; its table must equal the first one's."""
         stage = self._stage
-        await request_divisions(
-            stage.town, "education-requester", "latecomer", "按户籍地核对入学片区"
-        )
+        await request_divisions(stage.town, EDUCATION_NEED)
         await self._education.create(stage.stack.administrator_url)
-        delivery = await self._take("latecomer", self._education)
+        delivery = await self._take(EDUCATION_NEED, self._education)
         compared = await self._compare("教育局 · joined late", delivery)
         dumps = [
             await database.dump_digest(TABLE, ITEMS) for database in (self._health, self._education)
@@ -111,7 +116,7 @@ class FirstDelivery:
         await publish_rows(self._stage.town, DIVISIONS, file, *options)
 
     async def _take(
-        self, system: str, database: DepartmentDatabase, *options: str, code: int = 0
+        self, need: Need, database: DepartmentDatabase, *options: str, code: int = 0
     ) -> dict[str, Any]:
         """Run `datong receive`; return the last delivery that it took.
 
@@ -119,9 +124,11 @@ class FirstDelivery:
             code: exit code that it must end with.
         """
         arguments = ["receive", DIVISIONS, "--into", str(database.url_file), "--table", TABLE]
-        arguments += ["--purpose", PURPOSE, "--wait", DELIVERY_SECONDS]
-        arguments += ["--spool", str(self._stage.directory / "spool" / system)]
-        found, ended = await run_as(self._stage.town, system, *arguments, *options, codes=(0, code))
+        arguments += ["--purpose", need.purpose, "--wait", DELIVERY_SECONDS]
+        arguments += ["--spool", str(self._stage.directory / "spool" / need.system)]
+        found, ended = await run_as(
+            self._stage.town, need.system, *arguments, *options, codes=(0, code)
+        )
         if not found["deliveries"]:
             raise StoryBroken(f"nothing was delivered within {DELIVERY_SECONDS} s")
         if ended != code:
