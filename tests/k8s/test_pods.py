@@ -27,7 +27,7 @@ from tests.k8s.manifests import (
 BY_OPERATORS = {"kafka-cluster-ca-cert"} | {f"{part}-db-app" for part in PARTS if part != "gateway"}
 """Secrets that Strimzi and CloudNativePG write."""
 
-BY_HAND = {"audit-log-key", "gateway-server-tls"}
+BY_HAND = {"audit-log-key", "gateway-server-tls", "transfer-pseudonym-key"}
 """Secrets that whoever deploys brings; the runbook says how."""
 
 
@@ -165,6 +165,14 @@ def test_secrets_come_from_somewhere(manifests: Sequence[Manifest]) -> None:
 
     assert read <= made | BY_OPERATORS | BY_HAND
     assert read | {"gateway-server-tls"} >= made | BY_OPERATORS | BY_HAND, "nobody reads it"
+
+
+def test_secrets_can_be_read_by_the_process_alone(manifests: Sequence[Manifest]) -> None:
+    """Root owns them, the group is the process's own; parts refuse keys that others may read."""
+    for each in workloads(manifests):
+        for volume in pod_of(each)["volumes"]:
+            if "secret" in volume and volume["name"] != "kafka-ca":
+                assert volume["secret"]["defaultMode"] == 0o440
 
 
 def test_the_runbook_says_how_secrets_come_about() -> None:

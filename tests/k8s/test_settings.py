@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from k8s.render import OVERLAYS
+from kit.settings import PartSettings
 from stack.supervisor.plan import PROGRAMS
 from tests.k8s.manifests import (
     PACKAGES,
@@ -93,20 +94,20 @@ def _mounts(workload: Manifest) -> dict[str, Manifest]:
 def test_files_and_folders_that_a_process_uses_lie_on_volumes(
     manifests: Sequence[Manifest],
 ) -> None:
-    """Relays and migrations get no folder: their settings name it, but they never look there."""
+    """Relays and migrations see no folder and no key of their part, though settings name them."""
+    of_every_part = {f"{PREFIX}{field}".upper() for field in PartSettings.model_fields}
     for each in workloads(manifests):
         process = labels_of(each)[PROCESS]
-        mounts = _mounts(each)
         for variable, value in environment(each, manifests).items():
             if not variable.endswith(("_FILE", "_DIRECTORY")):
                 continue
-            mounted = any(value.startswith(f"{mount}/") for mount in mounts)
             if variable == "DATONG_POSTGRES_URL_FILE":
                 expected = True
-            elif variable.endswith("_FILE"):
+            elif variable in of_every_part:
                 expected = process != "migrate"
             else:
                 expected = process not in ("relay", "migrate")
+            mounted = any(value.startswith(f"{mount}/") for mount in _mounts(each))
             assert mounted == expected, f"{each['metadata']['name']}: {variable}"
 
 
