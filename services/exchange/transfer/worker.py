@@ -7,8 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from prometheus_client import Counter, Histogram
+
 from kit.logging import get_logger
-from services.exchange.transfer.actions import projecting, sealing, sweeping
+from services.exchange.transfer.actions import fitting, projecting, sealing, sweeping
 from services.exchange.transfer.store import news, work
 from services.exchange.transfer.store.work import Context, LeaseLost, Work
 
@@ -21,6 +23,14 @@ SWEEP_SECONDS: Final = 3600.0
 Handler = Callable[[Work, Context], Awaitable[None]]
 
 log = get_logger()
+
+ITEMS: Final = Counter("datong_transfer_work", "Items of work", ["kind", "outcome"])
+SECONDS: Final = Histogram(
+    "datong_transfer_work_seconds",
+    "Time to do an item of work",
+    ["kind"],
+    buckets=(0.05, 0.2, 1, 5, 20, 60, 300, 1200),
+)
 
 
 class Worker:
@@ -89,7 +99,7 @@ class Worker:
             await self._stop(item, job, renewal)
             raise
         renewal.cancel()
-        facts = {
+        facts: dict[str, Any] = {
             "work": item.id,
             "kind": item.kind,
             "lane": item.lane,
@@ -97,14 +107,19 @@ class Worker:
             "seconds": round(time.perf_counter() - started, 3),
         }
         error = LeaseLost() if job.cancelled() else job.exception()
+        outcome = "failed"
         if error is None:
+            outcome = "done"
+            SECONDS.labels(item.kind).observe(facts["seconds"])
             log.info("work is done", **facts)
         elif isinstance(error, LeaseLost) or not await self._release(
             item, min(MAX_BACKOFF, _backoff(item.attempts)), repr(error)
         ):
+            outcome = "taken over"
             log.warning("work was taken over", **facts, error=repr(error))
         else:
             log.error("work failed", **facts, exc_info=error)
+        ITEMS.labels(item.kind, outcome).inc()
 
     async def _handle(self, item: Work) -> None:
         handler = self._handlers.get(item.kind)
@@ -152,6 +167,40 @@ class Worker:
 def _backoff(attempts: int) -> float:
     # Half a second, doubled each time; not all workers at the same moment.
     return 0.5 * 2.0 ** min(attempts - 1, 10) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+class Fitting:
+    """Moves subscriptions to the terms of their grants, as these change."""
+
+    def __init__(self) -> None:
+        self._changed: set[str] = set()
+        self._woken = asyncio.Event()
+
+    def note(self, grant: str) -> None:
+        """Note that a grant has a new state."""
+        self._changed.add(grant)
+        self._woken.set()
+
+    async def run(self, context: Context) -> None:
+        """Fit subscriptions until cancelled; what fails is done again."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.fit(context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                log.warning("subscriptions not moved", error=repr(error))
+                await asyncio.sleep(POLL_SECONDS)
+                self._woken.set()
+
+    async def fit(self, context: Context) -> None:
+        """Fit all subscriptions under grants that have changed."""
+        changed, self._changed = self._changed, set()
+        try:
+            await fitting.fit_all(context, changed)
+        except BaseException:
+            self._changed |= changed
+            raise
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {
