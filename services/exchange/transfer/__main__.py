@@ -65,13 +65,14 @@ async def _work(settings: TransferSettings) -> None:
     from kit.directory import Directory
     from kit.states import StateReader
     from services.exchange.transfer import consumer, worker
-    from services.exchange.transfer.domain import Copies
+    from services.exchange.transfer.domain import ConsumerKeys, Copies
     from services.exchange.transfer.store import Context, FolderObjects
 
     _give_memory_back()
     # One connection per item, and some for claims, leases and the sweep beside them.
     db = Db(settings.postgres_url, PART, pool=2 * settings.work_concurrency + 2)
-    arrivals = consumer.Arrivals(Copies(), Directory())
+    fitting = worker.Fitting()
+    arrivals = consumer.Arrivals(Copies(), Directory(), on_grant=fitting.note)
     states = StateReader(
         kafka.client_options(settings),
         dict.fromkeys((consumer.ENTRY, consumer.GRANT), arrivals.apply),
@@ -79,7 +80,8 @@ async def _work(settings: TransferSettings) -> None:
         on_unreadable=arrivals.on_unreadable,
     )
     objects = FolderObjects(settings.object_directory)
-    context = Context(db, objects, SystemClock(), copies=arrivals.copies)
+    keys = ConsumerKeys(settings.pseudonym_key)
+    context = Context(db, objects, SystemClock(), copies=arrivals.copies, keys=keys)
     working = worker.make_worker(
         settings.postgres_url,
         context,
@@ -94,7 +96,7 @@ async def _work(settings: TransferSettings) -> None:
         return True
 
     try:
-        background = [working.run(), sweeping, states.run()]
+        background = [working.run(), sweeping, states.run(), fitting.run(context)]
         await serve.run_process(settings, background=background, ready=ready)
     finally:
         await db.dispose()

@@ -13,7 +13,7 @@ from kit.directory import Directory
 from kit.states import StateReader
 from kit.tokens import Verifier
 from services.exchange.transfer.consumer import Arrivals
-from services.exchange.transfer.domain import Copies
+from services.exchange.transfer.domain import ConsumerKeys, Copies
 from services.exchange.transfer.routes import Waiting, router
 from services.exchange.transfer.settings import TransferSettings
 from services.exchange.transfer.store import FolderObjects, News, Objects, RowReader
@@ -31,6 +31,7 @@ def build_app(
     clock: Clock,
     objects: Objects | None = None,
     news: News | None = None,
+    keys: ConsumerKeys | None = None,
     readers: Sequence[StateReader] = (),
     loads: int = 2,
 ) -> FastAPI:
@@ -41,6 +42,7 @@ def build_app(
         reader: answers queries; likewise.
         objects: where chunks and segments lie; likewise.
         news: what calls wait for; likewise.
+        keys: of pseudonyms; likewise.
         directory: where callers are looked up.
         waiting: our copies of entries and grants.
         verifier: rules for tokens.
@@ -57,6 +59,7 @@ def build_app(
             "reader": reader,
             "objects": objects,
             "news": news,
+            "keys": keys,
             "waiting": waiting,
             "clock": clock,
             "loads": asyncio.Semaphore(loads),
@@ -93,6 +96,7 @@ async def run_api(settings: TransferSettings) -> None:
         clock=SystemClock(),
         objects=FolderObjects(settings.object_directory),
         news=news,
+        keys=ConsumerKeys(settings.pseudonym_key),
         readers=[states],
         loads=settings.loads,
     )

@@ -17,8 +17,19 @@ import pyarrow.compute as pc
 from kit.clock import parse_rfc3339
 from kit.directory import Directory
 from kit.states import Apply, StateEvent
-from services.exchange.transfer.domain import Copies, Entry, Grant, Item, ItemType, Layout
-from services.exchange.transfer.domain.values import CANONICAL
+from services.exchange.transfer.domain import (
+    Copies,
+    Entry,
+    Grant,
+    Item,
+    ItemType,
+    Layout,
+    Mask,
+    RowFilter,
+)
+from services.exchange.transfer.domain.conditions import filter_of
+from services.exchange.transfer.domain.filters import is_canonical
+from services.exchange.transfer.domain.ordering import ORDERED
 
 ENTRY: Final = "catalog.entry.v1"
 GRANT: Final = "sharing.grant.v1"
@@ -35,6 +46,8 @@ _CRITICAL: Final = {
             "valid_from",
             "valid_until",
             "state",
+            "row_filter",
+            "masks",
         }
     ),
 }
@@ -42,18 +55,25 @@ _CRITICAL: Final = {
 queries under a grant. Any other name makes its subject unreadable."""
 
 
-_ORDERED: Final = frozenset({ItemType.INTEGER, ItemType.DECIMAL, ItemType.DATE, ItemType.DATETIME})
-"""Types whose values have a least and a greatest."""
-
+MAX_CONDITIONS: Final = 20
+MAX_VALUES: Final = 1000
 Rule = TypeVar("Rule")
 
 
 class Arrivals:
     """Takes states into the copies, and lets calls wait for one that has not arrived."""
 
-    def __init__(self, copies: Copies, directory: Directory) -> None:
+    def __init__(
+        self,
+        copies: Copies,
+        directory: Directory,
+        *,
+        on_grant: Callable[[str], None] = lambda _grant: None,
+    ) -> None:
+        """Fill `copies`, and tell `on_grant` the id of each grant that has a readable new state."""
         self.copies = copies
         self._directory = directory
+        self._on_grant = on_grant
         self._changed = asyncio.Event()
 
     def handlers(self) -> dict[str, Apply]:
@@ -65,10 +85,14 @@ class Arrivals:
         try:
             if not event.critical <= _CRITICAL[event.topic]:
                 raise ValueError("restricts in an unknown way")
+            if event.topic == GRANT and not event.critical <= event.data.keys():
+                raise ValueError("restricts by a member that is not there")
             if event.topic == ENTRY:
                 self.copies.put_entry(read_entry(event.data))
             else:
-                self.copies.put_grant(read_grant(event.data, event.version))
+                grant = read_grant(event.data, event.version)
+                self.copies.put_grant(grant)
+                self._on_grant(grant.id)
         except (KeyError, TypeError, ValueError, AttributeError):
             self._spoil(event.subject, event.version)
         self._changed.set()
@@ -141,8 +165,8 @@ def _item(data: Mapping[str, Any]) -> Item:
         max_length=_rule(data, "max_length", of_text, _length),
         pattern=_rule(data, "pattern", of_text, _pattern),
         codes=_rule(data, "codes", of_text, _codes),
-        minimum=_rule(data, "minimum", kind in _ORDERED, partial(_bound, kind)),
-        maximum=_rule(data, "maximum", kind in _ORDERED, partial(_bound, kind)),
+        minimum=_rule(data, "minimum", kind in ORDERED, partial(_bound, kind)),
+        maximum=_rule(data, "maximum", kind in ORDERED, partial(_bound, kind)),
     )
 
 
@@ -181,7 +205,7 @@ def _codes(value: Any) -> tuple[str, ...]:
 
 def _bound(kind: ItemType, value: Any) -> str:
     text = _text(value)
-    if CANONICAL[kind](int(text) if kind is ItemType.INTEGER else text) != text:
+    if not is_canonical(kind, text):
         raise ValueError("a bound that is not canonical")
     return text
 
@@ -206,7 +230,46 @@ def read_grant(data: Mapping[str, Any], version: int) -> Grant:
         _instant(data["valid_until"]),
         _text(data["state"]),
         None if data.get("reason") is None else _text(data["reason"]),
+        consumer=_text(data["consumer"]),
+        row_filter=_row_filter(data["row_filter"]) if "row_filter" in data else (),
+        masks=_masks(data["masks"]) if "masks" in data else {},
     )
+
+
+def _row_filter(value: Any) -> RowFilter:
+    """Read a row filter: whatever is unknown in it may restrict further, so nothing is let pass."""
+    if not isinstance(value, dict) or value.keys() != {"all"} or not isinstance(value["all"], list):
+        raise TypeError("not a conjunction of conditions")
+    conditions = value["all"]
+    for each in conditions:
+        _require_condition(each)
+    if not 1 <= len({each["item"] for each in conditions}) == len(conditions) <= MAX_CONDITIONS:
+        raise ValueError("no condition, too many, or two on one item")
+    return filter_of(conditions)
+
+
+def _require_condition(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise TypeError("not a condition")
+    members = value.keys() - {"item"}
+    _text(value["item"])
+    if members == {"in"}:
+        values = value["in"]
+        if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+            raise TypeError("not a list of texts")
+        if not 1 <= len(set(values)) == len(values) <= MAX_VALUES:
+            raise ValueError("no value, too many, or one twice")
+    elif members and members <= {"from", "until"}:
+        for member in members:
+            _text(value[member])
+    else:
+        raise ValueError("neither values nor a range")
+
+
+def _masks(value: Any) -> dict[str, Mask]:
+    if not isinstance(value, dict) or not value:
+        raise TypeError("not masks by item")
+    return {_text(name): Mask(_text(by)) for name, by in value.items()}
 
 
 def _text(value: Any) -> str:

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, MetaData, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from kit.db import NAMING
@@ -141,18 +141,20 @@ class EffectSegmentRow(_Row, table=True):
 
 
 class ProjectionRow(_Row, table=True):
-    """What all subscriptions with the same items of an entry share.
+    """What all subscriptions with the same view of an entry share.
 
-    `version`, `rows`, `digest`: the version of the dataset that was projected last, and the
-    projected table then; null before the first.
+    `view`: items, row filter, masks and, when there are pseudonyms, whose; `view_digest` is the
+    SHA-256 of its canonical JSON. `version`, `rows`, `digest`: the version of the dataset that was
+    projected last, and the projected table then; null before the first.
     """
 
     __tablename__ = "projection"
-    __table_args__ = (Index("uq_projection_entry_items", "entry", "items", unique=True),)
+    __table_args__ = (Index("uq_projection_entry_view", "entry", "view_digest", unique=True),)
 
     id: str = Field(primary_key=True)
     entry: str
-    items: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    view: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    view_digest: str
     version: int | None = _maybe_count()
     rows: int | None = _maybe_count()
     digest: str | None = None
@@ -198,7 +200,8 @@ class ProjectedSegmentRow(_Row, table=True):
 class SubscriptionRow(_Row, table=True):
     """One system that receives deliveries under one grant.
 
-    `starts`: beginning or now. `version`: the dataset version handed out last, null while its
+    `grant_version`: of the grant whose terms its projection is. `starts`: beginning or now.
+    `version`: the dataset version handed out last, null while its
     first table delivery is being made. `sequence`: of its last delivery.
     """
 
@@ -218,6 +221,7 @@ class SubscriptionRow(_Row, table=True):
     resource: str
     entry: str
     grant_id: str
+    grant_version: int = _count()
     system: str
     agency: str
     projection: str

@@ -10,7 +10,7 @@ from typing import Any, Final
 from prometheus_client import Counter, Histogram
 
 from kit.logging import get_logger
-from services.exchange.transfer.actions import projecting, sealing, sweeping
+from services.exchange.transfer.actions import fitting, projecting, sealing, sweeping
 from services.exchange.transfer.store import news, work
 from services.exchange.transfer.store.work import Context, LeaseLost, Work
 
@@ -167,6 +167,40 @@ class Worker:
 def _backoff(attempts: int) -> float:
     # Half a second, doubled each time; not all workers at the same moment.
     return 0.5 * 2.0 ** min(attempts - 1, 10) * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+class Fitting:
+    """Moves subscriptions to the terms of their grants, as these change."""
+
+    def __init__(self) -> None:
+        self._changed: set[str] = set()
+        self._woken = asyncio.Event()
+
+    def note(self, grant: str) -> None:
+        """Note that a grant has a new state."""
+        self._changed.add(grant)
+        self._woken.set()
+
+    async def run(self, context: Context) -> None:
+        """Fit subscriptions until cancelled; what fails is done again."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.fit(context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                log.warning("subscriptions not moved", error=repr(error))
+                await asyncio.sleep(POLL_SECONDS)
+                self._woken.set()
+
+    async def fit(self, context: Context) -> None:
+        """Fit all subscriptions under grants that have changed."""
+        changed, self._changed = self._changed, set()
+        try:
+            await fitting.fit_all(context, changed)
+        except BaseException:
+            self._changed |= changed
+            raise
 
 
 HANDLERS: Final[Mapping[str, Handler]] = {

@@ -21,14 +21,15 @@ from kit.states import StateEvent
 from kit.tokens import Verifier
 from services.exchange.transfer.app import build_app
 from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals
-from services.exchange.transfer.domain import Copies
+from services.exchange.transfer.domain import ConsumerKeys, Copies
 from services.exchange.transfer.store import Context, FolderObjects, News, RowReader, work
-from services.exchange.transfer.worker import HANDLERS
+from services.exchange.transfer.worker import HANDLERS, Fitting
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
 
 RESOURCE = "area-codes"
 OWNER = "civil-affairs"
 CONSUMER = "health"
+KEYS = ConsumerKeys(bytes(range(32)))
 
 
 def item(
@@ -71,6 +72,7 @@ class Town:
     owner: TestCaller
     consumer: TestCaller
     context: Context
+    fitting: Fitting
     entry: str = field(default_factory=uuid7)
     grant: str = field(default_factory=uuid7)
     versions: dict[str, int] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Town:
                 "state",
             ],
         } | changed
+        data["critical"] = [*data["critical"], *(n for n in ("row_filter", "masks") if n in data)]
         return self._apply(GRANT, f"grant/{data['id']}", data)
 
     def _apply(self, topic: str, subject: str, data: Mapping[str, Any]) -> int:
@@ -194,7 +197,8 @@ class Town:
         return await self.batch(batch)
 
     async def work(self) -> int:
-        """Do all work that there is; return how many items."""
+        """Notice changed grants and do all work that there is; return how many items."""
+        await self.fitting.fit(self.context)
         done = 0
         while (item := await work.claim(self.db, seconds=60)) is not None:
             await HANDLERS[item.kind](item, self.context)
@@ -225,11 +229,16 @@ async def town(database_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     """Transfer with an entry published and granted, and no rows yet."""
     await upgrade(database_url, "services.exchange.transfer")
     identities = Identities()
-    arrivals = Arrivals(Copies(), identities.directory)
+    fitting = Fitting()
+    arrivals = Arrivals(Copies(), identities.directory, on_grant=fitting.note)
     db = Db(database_url, "transfer", pool=6)
     reader = RowReader(database_url, size=3)
     context = Context(
-        db, FolderObjects(tmp_path / "objects"), SystemClock(), copies=arrivals.copies
+        db,
+        FolderObjects(tmp_path / "objects"),
+        SystemClock(),
+        copies=arrivals.copies,
+        keys=KEYS,
     )
     news = News(database_url)
     listening = asyncio.create_task(news.run())
@@ -242,6 +251,7 @@ async def town(database_url: str, tmp_path: Path) -> AsyncIterator[Town]:
         clock=SystemClock(),
         objects=context.objects,
         news=news,
+        keys=KEYS,
     )
     async with gateway_client(app) as client:
         made = Town(
@@ -254,6 +264,7 @@ async def town(database_url: str, tmp_path: Path) -> AsyncIterator[Town]:
             identities.system(OWNER),
             identities.system(CONSUMER),
             context,
+            fitting,
         )
         made.publish()
         made.give()

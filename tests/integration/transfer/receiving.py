@@ -77,6 +77,13 @@ class Department:
         self.subscription = answer.json()
         return self.subscription
 
+    async def look_again(self) -> dict[str, Any]:
+        """Return the subscription as it is now."""
+        answer = await self.call("GET", self.path)
+        assert answer.status_code == 200, answer.text
+        self.subscription = answer.json()
+        return self.subscription
+
     @property
     def path(self) -> str:
         """Path of the subscription."""

@@ -8,9 +8,11 @@ from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from kit.db import sqlalchemy_url
+from kit.db import Db, sqlalchemy_url
 from kit.migrate import script_directory, upgrade
-from services.exchange.transfer.domain import ItemType
+from services.exchange.transfer.domain import ItemType, View
+from services.exchange.transfer.store.projections import projection_of
+from services.exchange.transfer.store.subscriptions import active_under
 from services.exchange.transfer.store.tables import TYPES
 
 PACKAGE = "services.exchange.transfer"
@@ -61,7 +63,32 @@ async def test_rows_with_a_key_stay_and_rows_without_one_are_to_be_published_ane
 
     assert await connection.fetch("SELECT entry, version, rows FROM dataset") == [("d_keyed", 1, 2)]
     await connection.execute("INSERT INTO rows.d_keyed (i_code) VALUES ('c')")
-    rows = await connection.fetch("SELECT i_code, arrival FROM rows.d_keyed ORDER BY arrival")
-    assert [tuple(row) for row in rows] == [("b", 1), ("a", 2), ("c", 3)]
+    rows = await connection.fetch("SELECT * FROM rows.d_keyed ORDER BY i_code")
+    assert [dict(row) for row in rows] == [
+        {"i_code": "a", "i_level": None},
+        {"i_code": "b", "i_level": 1},
+        {"i_code": "c", "i_level": None},
+    ]
     assert await connection.fetchval("SELECT to_regclass('rows.d_keyless')") is None
+    await connection.close()
+
+
+async def test_projections_of_items_become_those_of_views(database_url: str) -> None:
+    await upgrade_to(database_url, "0002")
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("INSERT INTO projection (id, entry, items) VALUES ('p', 'e', '{b,a}')")
+    await connection.execute(
+        "INSERT INTO subscription (id, resource, entry, grant_id, system, agency, projection,"
+        " starts, state, sequence, created_at)"
+        " VALUES ('s', 'r', 'e', 'g', 'y', 'health', 'p', 'now', 'active', 0, now())"
+    )
+
+    await upgrade(database_url, PACKAGE)
+
+    db = Db(database_url, "transfer", pool=1)
+    async with db.begin() as tx:
+        assert await projection_of(tx, "e", View(("b", "a"))) == "p"
+        (found,) = await active_under(tx, ["g", "h"])
+    assert (found.view, found.grant_version) == (View(("b", "a")), 0)
+    await db.dispose()
     await connection.close()

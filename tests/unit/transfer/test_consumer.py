@@ -8,7 +8,7 @@ import pytest
 from kit.directory import Directory
 from kit.states import StateEvent
 from services.exchange.transfer.consumer import ENTRY, GRANT, Arrivals
-from services.exchange.transfer.domain import Copies
+from services.exchange.transfer.domain import Condition, Copies, Mask
 
 ITEM = {"name": "code", "type": "text", "required": True, "key": True, "filterable": True}
 
@@ -34,6 +34,7 @@ def a_grant(**changed: Any) -> dict[str, Any]:
         "resource": "area-codes",
         "entry": "e1",
         "entry_version": 1,
+        "consumer": "health",
         "systems": ["s1"],
         "items": ["code"],
         "modes": ["query"],
@@ -105,6 +106,35 @@ def test_an_entry_that_names_another_resource_leaves_the_first(reader: Reader) -
         {"entry_version": "1"},
         {"state": None},
         {"purposes": None},
+        {"consumer": ""},
+        {"consumer": None},
+        {"row_filter": None},
+        {"row_filter": {}},
+        {"row_filter": [{"item": "code", "in": ["1"]}]},
+        {"row_filter": {"all": []}},
+        {"row_filter": {"all": None}},
+        {"row_filter": {"all": [{"item": "code", "in": ["1"]}], "any": []}},
+        {"row_filter": {"all": [{"item": "code"}]}},
+        {"row_filter": {"all": [{"in": ["1"]}]}},
+        {"row_filter": {"all": [{"item": 7, "in": ["1"]}]}},
+        {"row_filter": {"all": [{"item": "code", "in": []}]}},
+        {"row_filter": {"all": [{"item": "code", "in": "1"}]}},
+        {"row_filter": {"all": [{"item": "code", "in": [1]}]}},
+        {"row_filter": {"all": [{"item": "code", "in": ["1", "1"]}]}},
+        {"row_filter": {"all": [{"item": "code", "in": [str(n) for n in range(1001)]}]}},
+        {"row_filter": {"all": [{"item": "code", "in": ["1"], "from": "1"}]}},
+        {"row_filter": {"all": [{"item": "code", "in": ["1"], "not": True}]}},
+        {"row_filter": {"all": [{"item": "code", "from": None}]}},
+        {"row_filter": {"all": [{"item": "code", "from": 1}]}},
+        {"row_filter": {"all": [{"item": "code", "in": ["1"]}, {"item": "code", "in": ["2"]}]}},
+        {"row_filter": {"all": [{"item": f"i{n}", "in": ["1"]} for n in range(21)]}},
+        {"row_filter": {"all": ["code"]}},
+        {"masks": None},
+        {"masks": {}},
+        {"masks": []},
+        {"masks": {"code": "blur"}},
+        {"masks": {"code": None}},
+        {"masks": {"": "name"}},
     ],
 )
 def test_a_grant_that_cannot_be_read_allows_nothing_until_it_can(
@@ -116,6 +146,37 @@ def test_a_grant_that_cannot_be_read_allows_nothing_until_it_can(
 
     reader.take(a_grant())
     assert reader.copies.grants["g1"].readable
+
+
+def test_row_filter_and_masks_are_read_in_one_form(reader: Reader) -> None:
+    conditions = [
+        {"item": "level", "from": "1", "until": "3"},
+        {"item": "area", "in": ["330106", "330102", ""]},
+        {"item": "born", "from": "1990-01-01"},
+    ]
+    masks = {"name": "name", "code": "pseudonym"}
+    critical = [*a_grant()["critical"], "row_filter", "masks"]
+    reader.take(a_grant(row_filter={"all": conditions}, masks=masks, critical=critical))
+
+    grant = reader.copies.grants["g1"]
+    assert grant.readable
+    assert grant.row_filter == (
+        Condition("area", ("", "330102", "330106")),
+        Condition("born", None, "1990-01-01", None),
+        Condition("level", None, "1", "3"),
+    )
+    assert grant.masks == {"name": Mask.NAME, "code": Mask.PSEUDONYM}
+    assert grant.consumer == "health"
+
+
+def test_who_asks_is_told_of_each_readable_state_of_a_grant() -> None:
+    told: list[str] = []
+    arrivals = Arrivals(Copies(), Directory(), on_grant=told.append)
+    for version, data in enumerate((a_grant(), a_grant(masks={}), a_grant(id="g2")), 1):
+        critical = frozenset(data["critical"])
+        arrivals.apply(StateEvent(GRANT, f"grant/{data['id']}", 1, version, data, critical))
+
+    assert told == ["g1", "g2"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.exchange.transfer.domain import (
+    Condition,
     DeliveryKind,
     Entry,
     Figures,
@@ -16,9 +17,11 @@ from services.exchange.transfer.domain import (
     Item,
     ItemType,
     Layout,
+    Mask,
     ProjectedVersion,
     ReceiptState,
     Start,
+    View,
     byte_range,
     choose_items,
     compare,
@@ -29,7 +32,7 @@ from services.exchange.transfer.domain import (
     refusals,
     require_covered,
     require_grant,
-    seen_items,
+    view_of,
 )
 from services.exchange.transfer.domain.reconciliation import is_period, read_day
 
@@ -108,26 +111,63 @@ def test_rows_without_a_key_cannot_be_followed() -> None:
         choose_items(None, replace(ENTRY, layout=Layout((an_item("name"),))), GRANT)
 
 
-def test_a_grant_that_was_narrowed_covers_no_subscription_to_what_it_lost() -> None:
-    require_covered("subscription", ("code", "name"), GRANT)
+def test_a_grant_that_was_narrowed_covers_nothing_that_it_lost() -> None:
+    require_covered("subscription", View(("code", "name")), GRANT)
 
     with pytest.raises(refusals.ItemsNotGranted) as refused:
-        require_covered("subscription", ("code", "level"), GRANT)
+        require_covered("subscription", View(("code", "level")), GRANT)
 
-    assert "subscribe again" in refused.value.detail
+    assert "the next delivery" in refused.value.detail
     assert refused.value.facts["items"] == ["level"]
 
 
-def test_items_that_rows_do_not_have_are_not_seen() -> None:
-    assert [item.name for item in seen_items(("name", "area", "code"), ENTRY.layout)] == [
-        "name",
-        "code",
-    ]
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        {"row_filter": (Condition("level", ("1",)),)},
+        {"masks": {"name": Mask.NAME}},
+        {"masks": {"code": Mask.PSEUDONYM}, "consumer": "health"},
+    ],
+)
+def test_what_was_delivered_on_other_terms_is_not_covered_either(narrowed: dict[str, Any]) -> None:
+    grant = replace(GRANT, **narrowed)
+    view = view_of(("code", "name"), grant)
+
+    require_covered("subscription", view, grant)
+    for delivered, granted in ((view, GRANT), (view_of(view.items, GRANT), grant)):
+        with pytest.raises(refusals.TermsChanged):
+            require_covered("subscription", delivered, granted)
 
 
-def test_a_key_that_grew_is_lost() -> None:
-    assert lost_key(("code", "name"), ENTRY.layout) == []
-    assert lost_key(("name",), ENTRY.layout) == ["code"]
+def test_a_mask_of_an_item_that_is_not_delivered_changes_nothing() -> None:
+    grant = replace(GRANT, masks={"name": Mask.NAME})
+
+    assert view_of(("code",), grant) == View(("code",))
+
+
+def test_pseudonyms_are_of_one_consumer_and_other_masks_of_all() -> None:
+    keyed = replace(GRANT, masks={"code": Mask.PSEUDONYM}, consumer="health")
+
+    assert view_of(("code", "name"), keyed).consumer == "health"
+    assert view_of(("code", "name"), replace(keyed, masks={"name": Mask.NAME})).consumer is None
+
+
+def test_a_view_is_kept_as_it_is() -> None:
+    view = View(
+        ("code", "name"),
+        (Condition("code", ("1", "2")), Condition("level", None, "1", None)),
+        (("code", Mask.PSEUDONYM), ("name", Mask.NAME)),
+        "health",
+    )
+
+    assert View.from_json(view.as_json()) == view
+
+
+def test_a_key_that_grew_or_looks_alike_is_lost() -> None:
+    assert lost_key(View(("code", "name")), ENTRY.layout) == []
+    assert lost_key(View(("name",)), ENTRY.layout) == ["code"]
+    assert lost_key(View(("code",), masks=(("code", Mask.PSEUDONYM),)), ENTRY.layout) == []
+    assert lost_key(View(("code",), masks=(("code", Mask.NAME),)), ENTRY.layout) == ["code"]
 
 
 def test_a_grant_covers_only_its_modes() -> None:

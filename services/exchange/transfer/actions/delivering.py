@@ -45,14 +45,14 @@ async def find_segment(
     """Return one segment of a delivery to the receiver, and the items that it holds.
 
     Raises:
-        DeliveryUnknown, ItemsNotGranted, SegmentUnknown: as their names say.
+        DeliveryUnknown, ItemsNotGranted, TermsChanged, SegmentUnknown: as their names say.
     """
     handed = await receipts.find_delivery(tx, receiver, delivery)
-    domain.require_covered(handed.subscription, handed.items, receiver.grant)
+    domain.require_covered(handed.subscription, handed.view, receiver.grant)
     segment = await deliveries.find_segment(tx, handed, number)
     if segment is None:
         raise refusals.SegmentUnknown(
             f"The delivery {delivery} has no segment {number}.",
             facts={"delivery": delivery, "segment": number},
         )
-    return segment, handed.items
+    return segment, handed.view.items

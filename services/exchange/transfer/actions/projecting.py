@@ -23,8 +23,10 @@ from services.exchange.transfer.domain import (
     Layout,
     ProjectedVersion,
     Segment,
+    Sight,
     Subscription,
     TableDigest,
+    View,
 )
 from services.exchange.transfer.store import deliveries, projections, subscriptions
 from services.exchange.transfer.store.deliveries import HandedOut
@@ -168,7 +170,7 @@ async def _hand_out(
 
 async def _changes(context: Context, projection: Projection, batch: EffectiveBatch) -> _Made | None:
     """Project the effects of a batch, one segment at a time."""
-    if domain.lost_key(projection.items, batch.layout):
+    if domain.lost_key(projection.view, batch.layout):
         return None
     async with context.db.begin() as tx:
         version, kind = batch.version, DeliveryKind.CHANGES
@@ -177,7 +179,8 @@ async def _changes(context: Context, projection: Projection, batch: EffectiveBat
         beside = await projections.table_digest(tx, projection.id, version)
     if known is not None:
         return _Made(known, None)
-    writer = _Segments(context.objects, projection.items, batch.layout)
+    sight = domain.sight_of(projection.view, batch.layout, context.keys)
+    writer = _Segments(context.objects, projection.view.items, sight)
     for name in batch.effects:
         await asyncio.to_thread(writer.add_effects, name)
     # The table after is the table before, without the old rows and with the new ones.
@@ -205,19 +208,27 @@ async def _read_table(work: Work, context: Context, projection: Projection) -> _
             return _Made(known, None)
         beside = await projections.table_digest(tx, projection.id, version)
         layout = snapshot.layout or Layout(())
-        if domain.lost_key(projection.items, layout):
+        if domain.lost_key(projection.view, layout):
             return None
-        writer = _Segments(context.objects, projection.items, layout)
-        await projections.copy_out(tx, snapshot, writer.items, writer.take)
+        sight = domain.sight_of(projection.view, layout, context.keys)
+        writer = _Segments(context.objects, projection.view.items, sight)
+        order = _hidden_order(context, projection.view) if sight.hides_key else None
+        await projections.copy_out(tx, snapshot, sight, order, writer.take)
         await writer.close()
     _require_same(projection, version, writer.after, beside)
-    if set(writer.items) == set(layout.items):
-        # All items: then the platform's own count of the dataset is of the same table.
+    if sight.is_whole and len(sight.items) == len(layout.items):
+        # All of it: then the platform's own count of the dataset is of the same table.
         beside = TableDigest.from_hex(snapshot.rows, snapshot.digest)
-    else:
+        _require_same(projection, version, writer.after, beside)
+    elif sight.tests == ():
         beside = TableDigest.from_hex(snapshot.rows, writer.after.hexdigest())
-    _require_same(projection, version, writer.after, beside)
+        _require_same(projection, version, writer.after, beside)
     return writer.made(version, kind, snapshot.batch, writer.after)
+
+
+def _hidden_order(context: Context, view: View) -> tuple[bytes, bytes]:
+    """Return the key that hides how rows are ordered whose key is masked, by a pseudonym."""
+    return domain.require_keys(context.keys).order(view.consumer or "")
 
 
 def _require_same(
@@ -244,22 +255,22 @@ class _Segments:
     """Writes delivery segments as objects, and counts what is in them.
 
     Attributes:
-        items: those of the projection that rows of the layout have.
         before, after: digests of the old rows taken out, and of the new rows delivered.
     """
 
-    def __init__(self, objects: Objects, names: Sequence[str], layout: Layout) -> None:
-        self.items = domain.seen_items(names, layout)
+    def __init__(self, objects: Objects, names: Sequence[str], sight: Sight) -> None:
+        """Write columns named `names`; `sight` shows those that rows have."""
         self.before, self.after = TableDigest(), TableDigest()
         self._objects = objects
         self._names = list(names)
+        self._sight = sight
         self._counts = {"added": 0, "updated": 0, "deleted": 0}
         self._written: list[Segment] = []
-        self._reader = CopyReader([item.name for item in self.items])
+        self._reader = CopyReader([item.name for item in sight.items])
         self._waiting = bytearray()
 
     async def take(self, data: bytes) -> None:
-        """Take a piece of a COPY of the items; what is whole is written, in a thread."""
+        """Take a piece of a COPY of covered rows; what is whole is written, in a thread."""
         self._waiting += data
         if len(self._waiting) >= PIECE:
             piece = bytes(self._waiting)
@@ -275,7 +286,7 @@ class _Segments:
         """Project one segment of effects and write what is seen of it."""
         with _UNPACKING:
             effects = domain.from_stream(self._objects.read(name))
-            seen = domain.project(effects, self.items)
+            seen = domain.project(effects, self._sight)
             del effects
             self.before, self.after = self.before.plus(seen.before), self.after.plus(seen.after)
             self._write(seen.table, added=seen.added, updated=seen.updated, deleted=seen.deleted)
@@ -303,9 +314,10 @@ class _Segments:
         with _UNPACKING:
             tables = self._reader.feed(data)
             for table in [*tables, *(self._reader.close() if last else ())]:
-                self.after.add(table, self.items)
+                shown = self._sight.show(table)
+                self.after.add(shown, self._sight.seen)
                 operation = pa.repeat(pa.scalar("added"), table.num_rows)
-                self._write(table.add_column(0, "_op", operation), added=table.num_rows)
+                self._write(shown.add_column(0, "_op", operation), added=table.num_rows)
 
     def _write(self, table: Any, **counts: int) -> None:
         for operation, count in counts.items():

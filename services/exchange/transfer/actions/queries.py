@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+import pyarrow as pa
 
 from kit.http import decode_cursor, encode_cursor
 from services.exchange.transfer import domain, store
-from services.exchange.transfer.domain import Entry, Grant, Query, refusals
+from services.exchange.transfer.domain import ConsumerKeys, Entry, Grant, Query, mask, refusals
 
 ATTEMPTS: Final = 5
 """How often a query looks for the table of a dataset that is being replaced."""
@@ -22,8 +23,13 @@ class Page:
     items: tuple[str, ...]
 
 
-async def answer(reader: store.RowReader, entry: Entry, grant: Grant, query: Query) -> Page:
+async def answer(
+    reader: store.RowReader, entry: Entry, grant: Grant, query: Query, keys: ConsumerKeys
+) -> Page:
     """Answer `query` from the rows of `entry`, as far as `grant` goes.
+
+    Args:
+        keys: of the consumer's pseudonyms and of the order of what is hidden from it.
 
     Raises:
         DomainError: what `domain.plan` refuses, or the cursor.
@@ -33,18 +39,33 @@ async def answer(reader: store.RowReader, entry: Entry, grant: Grant, query: Que
         layout = entry.layout if dataset is None else dataset.layout
         after = None
         if query.cursor is not None:
-            shape = domain.position_shape(layout, grant.items)
+            shape = domain.position_shape(layout, grant)
             after = decode_cursor(query.cursor, shape)
         plan = domain.plan(query, entry, grant, layout, after)
         if dataset is None or not plan.possible:
             return _page([], plan, None)
         try:
-            found = await reader.select(dataset.table, plan, single=query.by_key)
+            found = await reader.select(
+                dataset.table, plan, keys.order(grant.consumer), single=query.by_key
+            )
         except store.TableReplaced:
             reader.forget(entry.id)
             continue
-        return _page(found.rows, plan, found.position)
+        rows = _masked(found.rows, plan, keys.pseudonyms(grant.consumer))
+        return _page(rows, plan, found.position)
     raise refusals.PermissionsBehind("The rows are being replaced over and over; try again.")
+
+
+def _masked(rows: list[tuple[Any, ...]], plan: domain.Plan, key: bytes) -> list[tuple[Any, ...]]:
+    """Mask by whole columns, as deliveries do."""
+    if not plan.masks or not rows:
+        return rows
+    columns = list(zip(*rows, strict=True))
+    for n, item in enumerate(plan.columns):
+        if item.name in plan.masks:
+            values = pa.array(columns[n], pa.utf8())
+            columns[n] = tuple(mask(values, plan.masks[item.name], item.type, key).to_pylist())
+    return list(zip(*columns, strict=True))
 
 
 def _page(rows: list[tuple[Any, ...]], plan: domain.Plan, position: Any) -> Page:

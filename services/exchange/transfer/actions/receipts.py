@@ -31,11 +31,11 @@ async def put_receipt(
     Receipts may come late and in any order: each is compared with its own version.
 
     Raises:
-        DeliveryUnknown, ItemsNotGranted, ReceiptDiffers: as their names say.
+        DeliveryUnknown, ItemsNotGranted, TermsChanged, ReceiptDiffers: as their names say.
     """
     handed = await find_delivery(tx, receiver, delivery, lock=True)
-    # Figures of items that were taken from the grant are told no more.
-    domain.require_covered(handed.subscription, handed.items, receiver.grant)
+    # Figures of what is granted no more are told no more: the digest of one row is that row's.
+    domain.require_covered(handed.subscription, handed.view, receiver.grant)
     platform = domain.platform_figures(handed.projected, handed.starts)
     if handed.receipt is not None and handed.received_at is not None:
         if handed.receipt != consumer:

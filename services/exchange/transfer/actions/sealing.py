@@ -236,7 +236,7 @@ class _Effects:
             self.segments.append(EffectSegment(name, len(stream), table.num_rows))
 
     def _count(self, effects: Any) -> None:
-        seen = domain.project(effects, self._items)
+        seen = domain.project(effects, domain.whole(self._items))
         self._added += seen.added
         self._updated += seen.updated
         self._deleted += seen.deleted

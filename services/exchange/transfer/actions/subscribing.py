@@ -8,6 +8,7 @@ from kit import outbox
 from kit.db import Tx
 from kit.ids import uuid7
 from services.exchange.transfer import domain, events
+from services.exchange.transfer.actions import fitting
 from services.exchange.transfer.domain import (
     Entry,
     Grant,
@@ -17,7 +18,7 @@ from services.exchange.transfer.domain import (
     SubscriptionState,
     refusals,
 )
-from services.exchange.transfer.store import projections, subscriptions, work
+from services.exchange.transfer.store import projections, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,18 @@ async def subscribe(
             names say.
     """
     entry, grant = receiver.entry, receiver.grant
-    items = domain.choose_items(asked, entry, grant)
+    view = domain.view_of(domain.choose_items(asked, entry, grant), grant)
     await subscriptions.lock_entry(tx, entry.id)
     layout = await subscriptions.dataset_layout(tx, entry.id)
-    if layout is not None and (lost := domain.lost_key(items, layout)):
+    if layout is not None and (lost := domain.lost_key(view, layout)):
         raise refusals.KeyNotGranted(
             f"The rows as they are published are told apart by {', '.join(lost)} as well.",
             facts={"key": [item.name for item in layout.key], "missing": lost},
         )
     known = await subscriptions.active_subscription(tx, grant.id, receiver.system)
     if known is not None:
-        if (known.starts, set(known.items)) == (starts, set(items)):
+        known = await fitting.fit(tx, known, grant)
+        if (known.starts, set(known.items)) == (starts, set(view.items)):
             return known, False
         raise refusals.SubscriptionExists(
             f"The system receives under the grant {grant.id} by the subscription {known.id}.",
@@ -85,8 +87,9 @@ async def subscribe(
         grant=grant.id,
         system=receiver.system,
         agency=receiver.agency,
-        projection=await projections.projection_of(tx, entry.id, items),
-        items=items,
+        grant_version=grant.version,
+        projection=await projections.projection_of(tx, entry.id, view),
+        view=view,
         starts=starts,
         state=SubscriptionState.ACTIVE,
         version=None if starts is Start.BEGINNING else version,
@@ -95,7 +98,7 @@ async def subscribe(
     )
     await subscriptions.add_subscription(tx, made)
     if made.version is None:
-        await _ask_for_table(tx, made)
+        await fitting.ask_for_table(tx, made)
     fact = events.subscription_fact("created", made, actor=receiver.actor, call=receiver.call)
     await outbox.append(tx, fact)
     return made, True
@@ -142,16 +145,17 @@ async def renew(tx: Tx, receiver: Receiver, subscription: str) -> Subscription:
     """Have the whole table delivered again; asked for again before it came, it comes once.
 
     Raises:
-        SubscriptionUnknown, SubscriptionEnded, ItemsNotGranted: as their names say.
+        SubscriptionUnknown, SubscriptionEnded: as their names say.
     """
+    await subscriptions.lock_entry(tx, receiver.entry.id)
     found = await find(tx, receiver, subscription, lock=True)
     if not found.active:
         raise refusals.SubscriptionEnded(
             f"The subscription {found.id} was ended.", facts={"subscription": found.id}
         )
-    domain.require_covered(found.id, found.items, receiver.grant)
+    found = await fitting.fit(tx, found, receiver.grant)
     if await subscriptions.await_table(tx, found.id):
-        await _ask_for_table(tx, found)
+        await fitting.ask_for_table(tx, found)
         fact = events.subscription_fact("renewed", found, actor=receiver.actor, call=receiver.call)
         await outbox.append(tx, fact)
     return found
@@ -171,20 +175,14 @@ async def end(tx: Tx, receiver: Receiver, subscription: str, at: datetime) -> Su
 
 
 async def items_of(tx: Tx, entry: Entry, found: Sequence[Subscription]) -> list[list[Item]]:
-    """Return the items of subscriptions to `entry`, as the rows have them that are delivered.
+    """Return the items of subscriptions to `entry`, as they are seen in what is delivered.
 
     Before the first batch, and for items that no row has yet, they are as the entry says. An item
     that neither has any more is left out: it never has a value.
     """
     layout = await subscriptions.dataset_layout(tx, entry.id)
     known = dict(entry.layout.by_name) | dict({} if layout is None else layout.by_name)
-    return [[known[name] for name in each.items if name in known] for each in found]
-
-
-async def _ask_for_table(tx: Tx, subscription: Subscription) -> None:
-    await work.add(
-        tx,
-        f"projection/{subscription.projection}",
-        "base",
-        {"projection": subscription.projection, "subscription": subscription.id},
-    )
+    return [
+        list(domain.as_seen([known[n] for n in each.items if n in known], dict(each.view.masks)))
+        for each in found
+    ]

@@ -20,6 +20,7 @@ from services.exchange.transfer.domain.chunks import (
     Fault,
     check_chunk,
 )
+from services.exchange.transfer.domain.conditions import Condition, RowFilter
 from services.exchange.transfer.domain.deliveries import (
     Delivery,
     DeliveryKind,
@@ -39,7 +40,6 @@ from services.exchange.transfer.domain.deliveries import (
     platform_figures,
     read_figures,
     require_covered,
-    seen_items,
 )
 from services.exchange.transfer.domain.digests import TableDigest, canonical_rows
 from services.exchange.transfer.domain.effects import Projected, effect_names, project
@@ -58,10 +58,12 @@ from services.exchange.transfer.domain.entries import (
     Item,
     Layout,
 )
+from services.exchange.transfer.domain.masks import ConsumerKeys, Mask, mask
 from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.queries import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    Place,
     Plan,
     Position,
     Query,
@@ -76,6 +78,15 @@ from services.exchange.transfer.domain.tables import (
     to_stream,
 )
 from services.exchange.transfer.domain.values import ItemType, ValueRefused
+from services.exchange.transfer.domain.views import (
+    Sight,
+    View,
+    as_seen,
+    require_keys,
+    sight_of,
+    view_of,
+    whole,
+)
 
 __all__ = [
     "BATCH",
@@ -93,6 +104,8 @@ __all__ = [
     "Checked",
     "Chunk",
     "ChunkFormat",
+    "Condition",
+    "ConsumerKeys",
     "Copies",
     "CopyReader",
     "Declared",
@@ -106,6 +119,8 @@ __all__ = [
     "Item",
     "ItemType",
     "Layout",
+    "Mask",
+    "Place",
     "Plan",
     "Position",
     "Projected",
@@ -115,12 +130,16 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Refusal",
+    "RowFilter",
     "Segment",
+    "Sight",
     "Start",
     "Subscription",
     "SubscriptionState",
     "TableDigest",
     "ValueRefused",
+    "View",
+    "as_seen",
     "byte_range",
     "canonical_rows",
     "check_chunk",
@@ -130,6 +149,7 @@ __all__ = [
     "from_stream",
     "is_over",
     "lost_key",
+    "mask",
     "plan",
     "platform_figures",
     "pointer_of",
@@ -140,8 +160,11 @@ __all__ = [
     "require_covered",
     "require_entry",
     "require_grant",
+    "require_keys",
     "require_owner",
-    "seen_items",
+    "sight_of",
     "to_copy",
     "to_stream",
+    "view_of",
+    "whole",
 ]

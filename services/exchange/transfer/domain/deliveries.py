@@ -7,9 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from kit.errors import FactValue
 from services.exchange.transfer.domain import refusals
-from services.exchange.transfer.domain.entries import Entry, Grant, Item, Layout
+from services.exchange.transfer.domain.entries import Entry, Grant, Layout
+from services.exchange.transfer.domain.masks import Mask
 from services.exchange.transfer.domain.values import MAX_INTEGER
+from services.exchange.transfer.domain.views import View, view_of
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
@@ -49,7 +52,8 @@ class Subscription:
 
     Attributes:
         system, agency: of the consumer, plain ids.
-        projection, items: what is delivered; the items in the order of its columns.
+        projection, view: what is delivered.
+        grant_version: of the grant whose terms the view is.
         version: of the dataset, handed out last; None while the whole table is being prepared.
         sequence: of its last delivery; 0 before the first.
     """
@@ -60,13 +64,19 @@ class Subscription:
     grant: str
     system: str
     agency: str
+    grant_version: int
     projection: str
-    items: tuple[str, ...]
+    view: View
     starts: Start
     state: SubscriptionState
     version: int | None
     sequence: int
     created_at: datetime
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Return the items that are delivered, in the order of their columns."""
+        return self.view.items
 
     @property
     def active(self) -> bool:
@@ -177,35 +187,41 @@ def choose_items(asked: Sequence[str] | None, entry: Entry, grant: Grant) -> tup
         for item in layout.items
         if (item.name in grant.items if asked is None else item.name in asked)
     ]
-    missing = [item.name for item in layout.key if item.name not in chosen]
+    missing = lost_key(view_of(chosen, grant), layout)
     if missing:
         raise refusals.KeyNotGranted(
             f"Rows are told apart by {', '.join(i.name for i in layout.key)}; "
-            f"{', '.join(missing)} is not among the items.",
+            f"{', '.join(missing)} is not among the items, or masked so that rows look alike.",
             pointer=None if asked is None else "/items",
             facts={"key": [item.name for item in layout.key], "missing": missing},
         )
     return tuple(chosen)
 
 
-def require_covered(subscription: str, items: Sequence[str], grant: Grant) -> None:
-    """Check that the grant, as it is now, still covers the items of a subscription.
+def require_covered(subscription: str, view: View, grant: Grant) -> None:
+    """Check that the grant, as it is now, still covers what was delivered through `view`.
 
     Raises:
-        ItemsNotGranted: the grant was narrowed.
+        ItemsNotGranted, TermsChanged: the grant was narrowed, in its items or otherwise.
     """
-    refused = [name for name in items if name not in grant.items]
+    facts: dict[str, FactValue] = {
+        "grant": grant.id,
+        "grant_version": grant.version,
+        "subscription": subscription,
+    }
+    refused = [name for name in view.items if name not in grant.items]
     if refused:
         raise refusals.ItemsNotGranted(
-            f"The grant {grant.id} does not cover {', '.join(refused)} any more; end the "
-            f"subscription {subscription} and subscribe again.",
-            facts={
-                "grant": grant.id,
-                "grant_version": grant.version,
-                "subscription": subscription,
-                "items": refused,
-                "granted": sorted(grant.items),
-            },
+            f"The grant {grant.id} does not cover {', '.join(refused)} any more; the next delivery "
+            f"of the subscription {subscription} brings the table without.",
+            facts=facts | {"items": refused, "granted": sorted(grant.items)},
+        )
+    if view != view_of(view.items, grant):
+        raise refusals.TermsChanged(
+            f"The grant {grant.id} covers other rows, or less of their values, than when this was "
+            f"delivered; the next delivery of the subscription {subscription} brings the table as "
+            "it is granted now.",
+            facts=facts,
         )
 
 
@@ -234,14 +250,17 @@ def _require_granted(names: Sequence[str], grant: Grant) -> None:
         )
 
 
-def seen_items(names: Sequence[str], layout: Layout) -> tuple[Item, ...]:
-    """Return those of `names` that rows of `layout` have; the others have no value in any row."""
-    return tuple(layout.by_name[name] for name in names if name in layout.by_name)
+def lost_key(view: View, layout: Layout) -> list[str]:
+    """Return items of the key without which no row can be followed.
 
-
-def lost_key(names: Sequence[str], layout: Layout) -> list[str]:
-    """Return items of the key that are not among `names`: without them no row can be followed."""
-    return [item.name for item in layout.key if item.name not in names]
+    They are not seen, or masked by something that makes different values alike.
+    """
+    masks = dict(view.masks)
+    return [
+        item.name
+        for item in layout.key
+        if item.name not in view.items or masks.get(item.name, Mask.PSEUDONYM) is not Mask.PSEUDONYM
+    ]
 
 
 def is_over(grant: Grant | None, now: datetime) -> bool:

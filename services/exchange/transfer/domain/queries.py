@@ -1,11 +1,14 @@
 """Queries: what was asked, and the plan to answer it within a grant."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.exchange.transfer.domain import refusals
+from services.exchange.transfer.domain import filters, refusals
 from services.exchange.transfer.domain.entries import Entry, Grant, Item, Layout
+from services.exchange.transfer.domain.filters import Test
+from services.exchange.transfer.domain.masks import Mask
 from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.values import CANONICAL, ItemType, ValueRefused
 
@@ -13,7 +16,22 @@ MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 100
 
 Position = Sequence[str | int | bool]
-"""Where a page ended: the values of its last row's key, or the number of its arrival."""
+"""Where a page ended, by the order of the plan: values of its last row's key, or their hashes."""
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One item of the key by which pages go.
+
+    Attributes:
+        hidden: its value is not shown under the grant, so neither may its order be, nor may a
+            cursor hold it: rows go by its HMAC under a key that nobody else has.
+    """
+
+    item: Item
+    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +60,32 @@ class Plan:
     Attributes:
         names: items of the answer, in the order asked for or of the entry.
         columns: those of them that the rows in force have, as they lie.
+        masks: of those columns that are not shown as they are, by name.
+        tests: that rows must pass to be covered by the grant.
         match: column and canonical text that rows must have; None for "no value".
-        possible: false when no row can match, since the rows in force lack an item asked for.
-        order: columns of the key; empty when the key is not granted, then pages go by
-            arrival.
-        after: canonical texts of the position after which the page begins.
+        possible: false when no row can match: the rows in force lack an item asked for, or none
+            is covered.
+        order: the key.
+        after: texts of the position after which the page begins, in that order.
     """
 
     names: tuple[str, ...]
     columns: tuple[Item, ...]
+    masks: Mapping[str, Mask]
+    tests: tuple[Test, ...]
     match: tuple[tuple[Item, str | None], ...]
     possible: bool
-    order: tuple[Item, ...]
+    order: tuple[Place, ...]
     after: tuple[str, ...] | None
     limit: int
 
 
-def position_shape(layout: Layout, granted: frozenset[str]) -> list[type]:
+def position_shape(layout: Layout, grant: Grant) -> list[type]:
     """Return the types of the members of a position of this layout, for reading cursors."""
     shapes = {ItemType.INTEGER: int, ItemType.BOOLEAN: bool}
-    return [shapes.get(item.type, str) for item in _order(layout, granted)] or [int]
+    return [
+        str if place.hidden else shapes.get(place.item.type, str) for place in _order(layout, grant)
+    ]
 
 
 def plan(
@@ -75,35 +99,41 @@ def plan(
         after: what the query's cursor holds, in the shape of `position_shape`.
 
     Raises:
-        ItemUnknown, ItemsNotGranted, ItemNotFilterable, QueryInvalid, CursorInvalid: as their
-            names say.
+        ItemUnknown, ItemsNotGranted, ItemMasked, ItemNotFilterable, QueryInvalid, CursorInvalid:
+            as their names say.
     """
     names = query.items
     if names is None:
         names = tuple(item.name for item in entry.layout.items if item.name in grant.items)
     _require_items((*query.match, *names), entry, grant)
+    _require_unmasked(query, grant)
     if query.by_key:
         _require_whole_key(query.match, layout)
     else:
         _require_filterable(query.match, entry)
     texts = {name: _text(query, name, layout, entry) for name in query.match}
-    order = _order(layout, grant.items)
+    order = _order(layout, grant)
+    tests = filters.resolve(grant.row_filter, layout)
     return Plan(
         names=names,
         columns=tuple(layout.by_name[name] for name in names if name in layout.by_name),
+        masks={name: by for name, by in grant.masks.items() if name in names},
+        tests=tests or (),
         match=tuple(
             (layout.by_name[name], text) for name, text in texts.items() if name in layout.by_name
         ),
-        possible=all(name in layout.by_name or text is None for name, text in texts.items()),
+        possible=tests is not None
+        and all(name in layout.by_name or text is None for name, text in texts.items()),
         order=order,
         after=None if after is None else _after(after, order),
         limit=1 if query.by_key else query.limit,
     )
 
 
-def _order(layout: Layout, granted: frozenset[str]) -> tuple[Item, ...]:
-    """A cursor tells the key of a row: without the right to the key, pages go by arrival."""
-    return layout.key if all(item.name in granted for item in layout.key) else ()
+def _order(layout: Layout, grant: Grant) -> tuple[Place, ...]:
+    return tuple(
+        Place(item, item.name not in grant.items or item.name in grant.masks) for item in layout.key
+    )
 
 
 def _require_items(names: Sequence[str], entry: Entry, grant: Grant) -> None:
@@ -128,6 +158,22 @@ def _require_items(names: Sequence[str], entry: Entry, grant: Grant) -> None:
                 "granted": sorted(grant.items),
             },
         )
+
+
+def _require_unmasked(query: Query, grant: Grant) -> None:
+    """Refuse to choose rows by what is masked: trying values would tell the one that is hidden."""
+    for name in query.match:
+        if name in grant.masks:
+            raise refusals.ItemMasked(
+                f"The grant {grant.id} shows {name} masked, so rows cannot be chosen by it.",
+                pointer=pointer_of("key" if query.by_key else "where", name),
+                facts={
+                    "grant": grant.id,
+                    "grant_version": grant.version,
+                    "item": name,
+                    "masked": sorted(grant.masks),
+                },
+            )
 
 
 def _require_whole_key(match: Mapping[str, Any], layout: Layout) -> None:
@@ -169,14 +215,19 @@ def _text(query: Query, name: str, layout: Layout, entry: Entry) -> str | None:
         ) from refused
 
 
-def _after(position: Position, order: tuple[Item, ...]) -> tuple[str, ...]:
+def _after(position: Position, order: tuple[Place, ...]) -> tuple[str, ...]:
     try:
-        if not order:
-            return (CANONICAL[ItemType.INTEGER](position[0]),)
         return tuple(
-            CANONICAL[item.type](value) for item, value in zip(order, position, strict=True)
+            _hash(value) if place.hidden else CANONICAL[place.item.type](value)
+            for place, value in zip(order, position, strict=True)
         )
     except ValueError as error:
         raise refusals.CursorInvalid(
             "The cursor is not one that this query gave out.", pointer="/cursor"
         ) from error
+
+
+def _hash(value: Any) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValueRefused("a hash is expected")
+    return value

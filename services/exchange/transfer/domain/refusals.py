@@ -131,6 +131,20 @@ class ItemNotFilterable(DomainError):
     code: ClassVar = "item-not-filterable"
 
 
+class ItemMasked(DomainError):
+    """The grant shows the item masked: rows cannot be chosen by its value."""
+
+    kind: ClassVar = Kind.FORBIDDEN
+    code: ClassVar = "item-masked"
+
+
+class TermsChanged(DomainError):
+    """The grant covers other rows, or less of their values, than a delivery holds."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "terms-changed"
+
+
 class QueryInvalid(DomainError):
     """The body of a query does not fit its schema or the items."""
 

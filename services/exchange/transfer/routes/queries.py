@@ -45,6 +45,7 @@ router = APIRouter(prefix="/data/v1", tags=["transfer"], route_class=DirectRoute
             "items-not-granted",
             "item-unknown",
             "item-not-filterable",
+            "item-masked",
             "body-invalid",
             "cursor-invalid",
         ),
@@ -72,7 +73,7 @@ async def query(request: Request, caller: SystemCaller) -> Response:
         now=clock.now(),
     )
     asked = schemas.read_query(await read_json(request))
-    page = await queries.answer(reader, entry, grant, asked)
+    page = await queries.answer(reader, entry, grant, asked, state.keys)
     return Response(
         page.body,
         media_type=JSON,

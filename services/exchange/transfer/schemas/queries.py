@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from pydantic import BaseModel, Field
-
 from services.exchange.transfer.domain import (
     DEFAULT_LIMIT,
     MAX_LIMIT,

@@ -1,6 +1,6 @@
 """Deliveries: what each subscription is handed, and the receipts that close them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from services.exchange.transfer.domain import (
     Segment,
     Start,
     Subscription,
+    View,
 )
 from services.exchange.transfer.models import (
     DeliveryRow,
@@ -48,7 +49,7 @@ class Handed:
     """A delivery as its receipt is judged by.
 
     Attributes:
-        items: of the subscription.
+        view: through which it was made.
         receipt, receipt_state, received_at: None while pending.
     """
 
@@ -60,7 +61,7 @@ class Handed:
     grant: str
     system: str
     agency: str
-    items: tuple[str, ...]
+    view: View
     starts: Start
     projected: ProjectedVersion
     receipt: Figures | None
@@ -154,7 +155,7 @@ async def find_delivery(
         lock: keep its row locked until `tx` ends.
     """
     query = (
-        select(DeliveryRow, SubscriptionRow, ProjectionRow.items, ProjectedRow)
+        select(DeliveryRow, SubscriptionRow, ProjectionRow.view, ProjectedRow)
         .join(SubscriptionRow, col(SubscriptionRow.id) == col(DeliveryRow.subscription))
         .join(ProjectionRow, col(ProjectionRow.id) == col(DeliveryRow.projection))
         .join(
@@ -209,7 +210,10 @@ def _segment(row: ProjectedSegmentRow) -> Segment:
 
 
 def _handed(
-    row: DeliveryRow, subscription: SubscriptionRow, items: Sequence[str], projected: ProjectedRow
+    row: DeliveryRow,
+    subscription: SubscriptionRow,
+    view: Mapping[str, Any],
+    projected: ProjectedRow,
 ) -> Handed:
     return Handed(
         delivery=row.id,
@@ -220,7 +224,7 @@ def _handed(
         grant=subscription.grant_id,
         system=subscription.system,
         agency=subscription.agency,
-        items=tuple(items),
+        view=View.from_json(view),
         starts=Start(subscription.starts),
         projected=projected_version_of(projected),
         receipt=None if row.receipt is None else Figures(**row.receipt),

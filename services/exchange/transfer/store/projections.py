@@ -1,9 +1,10 @@
-"""Projections: what all subscriptions with the same items share, version by version."""
+"""Projections: what all subscriptions with the same view share, version by version."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import asyncpg
@@ -11,15 +12,17 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlmodel import col, select
 
+from kit.canonical import canonical
 from kit.db import Db, Tx
 from kit.ids import uuid7
 from services.exchange.transfer.domain import (
     DeliveryKind,
-    Item,
     Layout,
     ProjectedVersion,
     Segment,
+    Sight,
     TableDigest,
+    View,
 )
 from services.exchange.transfer.models import (
     BatchRow,
@@ -29,6 +32,7 @@ from services.exchange.transfer.models import (
     ProjectedSegmentRow,
     ProjectionRow,
 )
+from services.exchange.transfer.store.conditions import arguments, conditions, hidden
 from services.exchange.transfer.store.deliveries import projected_version_of
 from services.exchange.transfer.store.subscriptions import lock_entry
 from services.exchange.transfer.store.tables import canonical_text, column, from_json, qualified
@@ -39,11 +43,11 @@ Take = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Which items of which entry."""
+    """Which view of which entry."""
 
     id: str
     entry: str
-    items: tuple[str, ...]
+    view: View
 
 
 @dataclass(frozen=True)
@@ -99,16 +103,18 @@ async def active_projections(tx: Tx, entry: str) -> list[str]:
     return [row.id for row in found]
 
 
-async def projection_of(tx: Tx, entry: str, items: Sequence[str]) -> str:
-    """Return the projection of `entry` to `items`, made when there is none."""
+async def projection_of(tx: Tx, entry: str, view: View) -> str:
+    """Return the projection of `entry` to `view`, made when there is none."""
+    kept = view.as_json()
+    digest = sha256(canonical(kept)).hexdigest()
     made = (
         postgres_insert(ProjectionRow)
-        .values(id=uuid7(), entry=entry, items=list(items))
-        .on_conflict_do_nothing(index_elements=["entry", "items"])
+        .values(id=uuid7(), entry=entry, view=kept, view_digest=digest)
+        .on_conflict_do_nothing(index_elements=["entry", "view_digest"])
     )
     await (await tx.connection()).execute(made)
     query = select(ProjectionRow.id).where(
-        ProjectionRow.entry == entry, ProjectionRow.items == list(items)
+        ProjectionRow.entry == entry, ProjectionRow.view_digest == digest
     )
     return (await tx.exec(query)).one()
 
@@ -116,7 +122,7 @@ async def projection_of(tx: Tx, entry: str, items: Sequence[str]) -> str:
 async def find_projection(tx: Tx, projection: str) -> Projection | None:
     """Return a projection, or None."""
     row = await tx.get(ProjectionRow, projection)
-    return None if row is None else Projection(row.id, row.entry, tuple(row.items))
+    return None if row is None else Projection(row.id, row.entry, View.from_json(row.view))
 
 
 async def effective_batch(tx: Tx, batch: str) -> EffectiveBatch | None:
@@ -230,29 +236,53 @@ async def snapshot_of(db: Db, entry: str) -> AsyncIterator[tuple[Tx, Snapshot]]:
         )
 
 
-async def copy_out(tx: Tx, snapshot: Snapshot, items: Sequence[Item], take: Take) -> None:
-    """Hand all rows of a snapshot out, in the order of their key.
+async def copy_out(
+    tx: Tx, snapshot: Snapshot, sight: Sight, order: tuple[bytes, bytes] | None, take: Take
+) -> None:
+    """Hand the rows of a snapshot that `sight` covers out, as they lie.
+
+    They come in the order of their key; where it is masked, in one that tells nothing of it.
 
     Args:
         tx: the transaction of the snapshot.
-        items: columns, in order.
+        sight: which rows and columns.
+        order: the key that hides the order; None when `sight` hides no key.
         take: takes CSV of COPY, every value quoted.
 
     Raises:
         TableReplaced: a newer batch replaced the table before it was read; begin again.
     """
-    if snapshot.layout is None or snapshot.table is None:
+    if snapshot.layout is None or snapshot.table is None or sight.tests is None:
         return
-    columns = ", ".join(canonical_text(item, "t") for item in items)
-    order = ", ".join(f"t.{column(item)}" for item in snapshot.layout.key)
-    raw = await (await tx.connection()).get_raw_connection()
-    driver: Any = raw.driver_connection
+    connection = await tx.connection()
+    if order is not None:  # COPY has no parameters: they would stand in its text
+        await connection.execute(
+            text(
+                "SELECT set_config('datong.outer', :outer, true),"
+                " set_config('datong.inner', :inner, true)"
+            ).bindparams(outer=order[0].hex(), inner=order[1].hex())
+        )
+    columns = ", ".join(canonical_text(item, "t") for item in sight.items)
+    places = ", ".join(
+        hidden(item, _block("outer"), _block("inner"), "t")
+        if order is not None and item.name in sight.masks
+        else f"t.{column(item)}"
+        for item in snapshot.layout.key
+    )
+    tested = conditions(sight.tests, 1, "t")
+    where = f" WHERE {' AND '.join(tested)}" if tested else ""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
     try:
         await driver.copy_from_query(
-            f"SELECT {columns} FROM {qualified(snapshot.table)} AS t ORDER BY {order}",  # noqa: S608 - quoted names only
+            f"SELECT {columns} FROM {qualified(snapshot.table)} AS t{where} ORDER BY {places}",  # noqa: S608 - quoted names only
+            *arguments(sight.tests),
             output=take,
             format="csv",
             force_quote=True,
         )
     except asyncpg.UndefinedTableError as error:
         raise TableReplaced(snapshot.table) from error
+
+
+def _block(name: str) -> str:
+    return f"(SELECT decode(current_setting('datong.{name}'), 'hex'))"

@@ -10,15 +10,15 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from services.exchange.transfer.domain import Item, ItemType, Layout, Plan
+from services.exchange.transfer.domain import Item, Layout, Place, Plan
+from services.exchange.transfer.domain.filters import Test
+from services.exchange.transfer.store.conditions import arguments, conditions, hidden, value
 from services.exchange.transfer.store.tables import (
-    ARRIVAL,
     READ,
-    TYPES,
+    canonical_text,
     column,
     from_json,
     qualified,
-    quoted,
 )
 
 STATEMENT_SECONDS: Final = 3
@@ -83,27 +83,34 @@ class RowReader:
         """Look the dataset of an entry up again at its next use."""
         self._datasets.pop(entry, None)
 
-    async def select(self, table: str, plan: Plan, *, single: bool) -> Found:
-        """Return the rows that `plan` asks for.
+    async def select(
+        self, table: str, plan: Plan, order: tuple[bytes, bytes], *, single: bool
+    ) -> Found:
+        """Return the rows that `plan` asks for, whose masked values are yet to be masked.
 
         Args:
+            order: the key that hides how rows are ordered.
             single: at most one row can match, so there is no next page.
 
         Raises:
             TableReplaced: the table is gone.
         """
-        statement = _statement(
+        shape = Shape(
             table,
-            plan.columns,
+            tuple((item, item.name in plan.masks) for item in plan.columns),
             tuple((item, text is None) for item, text in plan.match),
+            tuple(map(_shape, plan.tests)),
             plan.order,
             plan.after is not None,
         )
-        values = [text for _, text in plan.match if text is not None]
+        values: list[Any] = [text for _, text in plan.match if text is not None]
+        values += [*arguments(plan.tests), *(plan.after or ())]
+        if any(place.hidden for place in plan.order):
+            values += order
         limit = plan.limit if single else plan.limit + 1
         try:
             async with self._connection() as connection:
-                records = await connection.fetch(statement, limit, *values, *(plan.after or ()))
+                records = await connection.fetch(_statement(shape), limit, *values)
         except asyncpg.UndefinedTableError as error:
             raise TableReplaced(table) from error
         width = len(plan.columns)
@@ -148,41 +155,72 @@ async def _keep(_connection: Any) -> None:
     """
 
 
-@lru_cache(maxsize=4096)
-def _statement(
-    table: str,
-    columns: tuple[Item, ...],
-    match: tuple[tuple[Item, bool], ...],
-    order: tuple[Item, ...],
-    after: bool,
-) -> str:
-    """Return the SQL of a query; parameter 1 is the limit, then values to match, then a position.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides the SQL of a query; its values are parameters.
 
-    Values travel as text and are cast, so that one code path serves all types.
+    Attributes:
+        columns: and whether each is masked.
+        match: and whether "no value" is meant.
+        tests: without their values.
+        after: a position is given.
+    """
+
+    table: str
+    columns: tuple[tuple[Item, bool], ...]
+    match: tuple[tuple[Item, bool], ...]
+    tests: tuple[Test, ...]
+    order: tuple[Place, ...]
+    after: bool
+
+
+def _shape(test: Test) -> Test:
+    """Return a test of the same SQL, whatever its values."""
+    ends = ("" if end is not None else None for end in (test.low, test.high))
+    return Test(test.item, None if test.values is None else (), *ends)
+
+
+@lru_cache(maxsize=4096)
+def _statement(shape: Shape) -> str:
+    """Return the SQL of a query.
+
+    Parameters: the limit, values to match, values of tests, a position, the key of the order.
+    Values travel as texts and are cast, so that one code path serves all types.
     """
     placed = 1
-    conditions = []
-    for item, is_null in match:
+    clauses = []
+    for item, is_null in shape.match:
         if is_null:
-            conditions.append(f"{column(item)} IS NULL")
+            clauses.append(f"{column(item)} IS NULL")
         else:
             placed += 1
-            conditions.append(f"{column(item)} = {_value(placed, item.type)}")
-    keys = [column(item) for item in order] or [quoted(ARRIVAL)]
-    if after:
-        types = [item.type for item in order] or [ItemType.INTEGER]
-        values = [_value(placed + n, kind) for n, kind in enumerate(types, 1)]
-        conditions.append(f"({', '.join(keys)}) > ({', '.join(values)})")
-    position = [_read(item) for item in order] or [quoted(ARRIVAL)]
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            clauses.append(f"{column(item)} = {value(placed, item.type)}")
+    clauses += conditions(shape.tests, placed + 1)
+    placed += len(arguments(shape.tests))
+    first = placed + 1
+    placed += len(shape.order) if shape.after else 0
+    key = (f"${placed + 1}::bytea", f"${placed + 2}::bytea")
+    places = [
+        hidden(place.item, *key) if place.hidden else column(place.item) for place in shape.order
+    ]
+    if shape.after:
+        position = [
+            f"decode(${number}::text, 'hex')" if place.hidden else value(number, place.item.type)
+            for number, place in enumerate(shape.order, first)
+        ]
+        clauses.append(f"({', '.join(places)}) > ({', '.join(position)})")
+    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    told = [
+        f"encode({sql}, 'hex')" if place.hidden else _read(place.item)
+        for sql, place in zip(places, shape.order, strict=True)
+    ]
+    columns = [
+        f"{canonical_text(item)}::text" if masked else _read(item) for item, masked in shape.columns
+    ]
     return (
-        f"SELECT {', '.join([*map(_read, columns), *position])} FROM {qualified(table)}"  # noqa: S608 - quoted names only
-        f"{where} ORDER BY {', '.join(keys)} LIMIT $1"
+        f"SELECT {', '.join([*columns, *told])} FROM {qualified(shape.table)}"  # noqa: S608 - quoted names only
+        f"{where} ORDER BY {', '.join(places)} LIMIT $1"
     )
-
-
-def _value(number: int, kind: ItemType) -> str:
-    return f"${number}::text" if kind is ItemType.TEXT else f"${number}::text::{TYPES[kind]}"
 
 
 def _read(item: Item) -> str:

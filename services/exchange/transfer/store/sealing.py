@@ -13,7 +13,6 @@ from services.exchange.transfer.domain import Batch, BatchState, Item, Layout
 from services.exchange.transfer.models import BatchRow, ChunkRow, DatasetRow, EffectSegmentRow
 from services.exchange.transfer.store.batches import faults_left, locked_batch
 from services.exchange.transfer.store.tables import (
-    ARRIVAL,
     TYPES,
     canonical_text,
     column,
@@ -21,7 +20,6 @@ from services.exchange.transfer.store.tables import (
     from_json,
     new_table,
     qualified,
-    quoted,
     to_json,
 )
 
@@ -165,7 +163,6 @@ async def create_table(tx: Tx, layout: Layout) -> str:
         f"{column(item)} {TYPES[item.type]}{' NOT NULL' if item.required or item.key else ''}"
         for item in layout.items
     ]
-    columns.append(f"{quoted(ARRIVAL)} bigint GENERATED ALWAYS AS IDENTITY (CACHE 1000)")
     connection = await tx.connection()
     await connection.exec_driver_sql(f"CREATE TABLE {qualified(table)} ({', '.join(columns)})")
     return table

@@ -1,14 +1,15 @@
 """Subscriptions: who receives which projection, and how far each has come."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import func, literal, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlmodel import col, select
 
 from kit.db import Tx
-from services.exchange.transfer.domain import Layout, Start, Subscription, SubscriptionState
+from services.exchange.transfer.domain import Layout, Start, Subscription, SubscriptionState, View
 from services.exchange.transfer.models import DatasetRow, ProjectionRow, SubscriptionRow
 from services.exchange.transfer.store.tables import from_json
 
@@ -48,6 +49,7 @@ async def add_subscription(tx: Tx, subscription: Subscription) -> None:
             resource=subscription.resource,
             entry=subscription.entry,
             grant_id=subscription.grant,
+            grant_version=subscription.grant_version,
             system=subscription.system,
             agency=subscription.agency,
             projection=subscription.projection,
@@ -62,13 +64,13 @@ async def add_subscription(tx: Tx, subscription: Subscription) -> None:
 
 
 async def active_subscription(tx: Tx, grant: str, system: str) -> Subscription | None:
-    """Return the subscription of `system` under `grant` that has not ended, or None."""
+    """Return and lock the subscription of `system` under `grant` that has not ended, or None."""
     query = _query().where(
         SubscriptionRow.grant_id == grant,
         SubscriptionRow.system == system,
         SubscriptionRow.state == ACTIVE,
     )
-    return _maybe((await tx.exec(query)).one_or_none())
+    return _maybe((await tx.exec(query.with_for_update(of=SubscriptionRow))).one_or_none())
 
 
 async def find_subscription(
@@ -109,6 +111,29 @@ async def list_subscriptions(
     return [_subscription(*found) for found in await tx.exec(query)]
 
 
+async def active_under(tx: Tx, grants: Collection[str]) -> list[Subscription]:
+    """Return the active subscriptions under any of `grants`, in id order; one statement."""
+    query = (
+        _query()
+        .where(
+            col(SubscriptionRow.grant_id) == func.any(literal(list(grants), ARRAY(TEXT))),
+            SubscriptionRow.state == ACTIVE,
+        )
+        .order_by(col(SubscriptionRow.id))
+    )
+    return [_subscription(*found) for found in await tx.exec(query)]
+
+
+async def move(tx: Tx, subscription: str, projection: str, grant_version: int) -> None:
+    """Let a subscription receive another projection, whose whole table is to come next."""
+    statement = (
+        update(SubscriptionRow)
+        .where(col(SubscriptionRow.id) == subscription)
+        .values(projection=projection, grant_version=grant_version, version=None)
+    )
+    await (await tx.connection()).execute(statement)
+
+
 async def await_table(tx: Tx, subscription: str) -> bool:
     """Note that the whole table is to come next; tell whether that was not noted before."""
     statement = (
@@ -146,7 +171,7 @@ async def lock_receivers(tx: Tx, projection: str) -> list[Subscription]:
 
 
 def _query() -> Any:
-    return select(SubscriptionRow, ProjectionRow.items).join(
+    return select(SubscriptionRow, ProjectionRow.view).join(
         ProjectionRow, col(ProjectionRow.id) == col(SubscriptionRow.projection)
     )
 
@@ -155,7 +180,7 @@ def _maybe(found: Any) -> Subscription | None:
     return None if found is None else _subscription(*found)
 
 
-def _subscription(row: SubscriptionRow, items: Collection[str]) -> Subscription:
+def _subscription(row: SubscriptionRow, view: Mapping[str, Any]) -> Subscription:
     return Subscription(
         id=row.id,
         resource=row.resource,
@@ -163,8 +188,9 @@ def _subscription(row: SubscriptionRow, items: Collection[str]) -> Subscription:
         grant=row.grant_id,
         system=row.system,
         agency=row.agency,
+        grant_version=row.grant_version,
         projection=row.projection,
-        items=tuple(items),
+        view=View.from_json(view),
         starts=Start(row.starts),
         state=SubscriptionState(row.state),
         version=row.version,

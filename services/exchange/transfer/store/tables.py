@@ -14,8 +14,6 @@ from kit.ids import uuid7
 from services.exchange.transfer.domain import Item, ItemType, Layout
 
 SCHEMA: Final = "rows"
-ARRIVAL: Final = "arrival"
-"""Column that numbers rows as they come: pages go by it where their key must not be told."""
 
 TYPES: Final[Mapping[ItemType, str]] = {
     # Bytes order text: the order of pages must not depend on a locale.

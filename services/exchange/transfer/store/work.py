@@ -17,7 +17,7 @@ from sqlalchemy import text
 from kit.clock import Clock
 from kit.db import Db, Tx
 from kit.ids import uuid7
-from services.exchange.transfer.domain import Copies
+from services.exchange.transfer.domain import ConsumerKeys, Copies
 from services.exchange.transfer.store.news import notify
 from services.exchange.transfer.store.objects import Objects
 
@@ -87,12 +87,14 @@ class Context:
 
     Attributes:
         copies: grants as they are now; nothing is made under one that was ended.
+        keys: of pseudonyms; a process that projects has them.
     """
 
     db: Db
     objects: Objects
     clock: Clock
     copies: Copies = field(default_factory=Copies)
+    keys: ConsumerKeys | None = None
 
     @asynccontextmanager
     async def result(self, work: Work) -> AsyncIterator[Tx]:

@@ -17,8 +17,8 @@ from services.exchange.transfer.domain.chunks.blocks import (
 )
 from services.exchange.transfer.domain.chunks.messages import extent_of
 from services.exchange.transfer.domain.entries import Item, Layout
-from services.exchange.transfer.domain.refusals import ArrowMalformed, SchemaMismatch
 from services.exchange.transfer.domain.pointers import pointer_of
+from services.exchange.transfer.domain.refusals import ArrowMalformed, SchemaMismatch
 from services.exchange.transfer.domain.values import ItemType
 
 _MANY: Final = 64

@@ -7,13 +7,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 from services.exchange.transfer.domain.entries import Item, Layout
+from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.refusals import (
     ChunkTooLarge,
     ColumnMissing,
     ColumnUnknown,
     TextNotUtf8,
 )
-from services.exchange.transfer.domain.pointers import pointer_of
 from services.exchange.transfer.domain.tables import BATCH_ROWS
 
 OPERATION: Final = "_op"

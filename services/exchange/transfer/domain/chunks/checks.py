@@ -16,6 +16,7 @@ from services.exchange.transfer.domain.chunks.blocks import (
 )
 from services.exchange.transfer.domain.digests import escaped
 from services.exchange.transfer.domain.entries import Item, Layout
+from services.exchange.transfer.domain.ordering import ordered
 from services.exchange.transfer.domain.refusals import PermissionUnreadable
 from services.exchange.transfer.domain.values import MAX_KEY_BYTES, ItemType
 
@@ -261,7 +262,7 @@ def _bounds_of(item: Item) -> list[_Rule]:
     ):
         if bound is not None:
             detail = f"at {side} {bound} is expected"
-            limit = _ordered(item.type, pa.scalar(bound, pa.utf8()))
+            limit = ordered(item.type, pa.scalar(bound, pa.utf8()))
             rules.append(_Rule("range", detail, _Beyond(item.type, limit, breaks)))
     return rules
 
@@ -275,19 +276,7 @@ class _Beyond:
     breaks: Any
 
     def __call__(self, texts: Any) -> Any:
-        return self.breaks(_ordered(self.type, texts), self.limit)
-
-
-def _ordered(item_type: ItemType, texts: Any) -> Any:
-    """Return canonical texts as what has the order of their values.
-
-    Days and instants have it already: all their texts are equally long.
-    """
-    if item_type is ItemType.INTEGER:
-        return texts.cast(pa.int64())
-    if item_type is ItemType.DECIMAL:  # 38 digits before the point or behind it
-        return texts.cast(pa.decimal256(76, 38))
-    return texts
+        return self.breaks(ordered(self.type, texts), self.limit)
 
 
 def _whole(name: str, pattern: str) -> str:

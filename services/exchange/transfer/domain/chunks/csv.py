@@ -22,8 +22,8 @@ from services.exchange.transfer.domain.chunks.blocks import (
 )
 from services.exchange.transfer.domain.chunks.texts import FROM_CSV, from_texts
 from services.exchange.transfer.domain.entries import Layout
-from services.exchange.transfer.domain.refusals import CsvMalformed
 from services.exchange.transfer.domain.pointers import pointer_of
+from services.exchange.transfer.domain.refusals import CsvMalformed
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Possessive, so that the time is linear and a failure is where the fault is.

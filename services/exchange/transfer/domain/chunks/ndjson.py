@@ -22,8 +22,8 @@ from services.exchange.transfer.domain.chunks.blocks import (
 )
 from services.exchange.transfer.domain.chunks.texts import FROM_JSON, from_texts
 from services.exchange.transfer.domain.entries import Item, Layout
-from services.exchange.transfer.domain.refusals import ColumnUnknown, NdjsonMalformed
 from services.exchange.transfer.domain.pointers import pointer_of
+from services.exchange.transfer.domain.refusals import ColumnUnknown, NdjsonMalformed
 from services.exchange.transfer.domain.values import (
     CANONICAL,
     MAX_INTEGER,
