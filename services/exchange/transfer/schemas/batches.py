@@ -1,6 +1,6 @@
 """Wire shapes of batches and their chunks."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,11 +39,6 @@ class DeclaredFigures(BaseModel):
     updated: Count | None = None
     deleted: Count | None = None
     digest: RowsDigest | None = None
-
-    @classmethod
-    def of(cls, declared: Declared) -> dict[str, Any]:
-        """Return what was declared, without what was not."""
-        return declared.as_json()
 
     def read(self) -> Declared:
         """Return it as the domain has it."""

@@ -119,8 +119,3 @@ class News:
             self._watches[subject].discard(watch)
             if not self._watches[subject]:
                 del self._watches[subject]
-
-    async def wait(self, subject: str, seconds: float) -> bool:
-        """Wait for news of `subject` from now on, at most `seconds` and at most one second."""
-        with self.watch(subject) as watch:
-            return await watch.wait(seconds)

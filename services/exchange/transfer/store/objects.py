@@ -8,13 +8,11 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Protocol
 
 from kit.ids import uuid7
-
-_PIECE: Final = 1 << 20
 
 
 class ObjectDamaged(Exception):
@@ -28,12 +26,8 @@ class Objects(Protocol):
         """Keep `data` durably and return its name; what is there already counts as new."""
         ...
 
-    def put_file(self, path: Path) -> str:
-        """Keep the file at `path`, made by `new_file`, and return its name; `path` is gone then."""
-        ...
-
     def new_file(self) -> Path:
-        """Return a path for a file that may become an object; the caller removes it otherwise."""
+        """Return a path for a file beside the objects; whoever makes the file removes it."""
         ...
 
     def open(self, name: str) -> IO[bytes]:
@@ -53,10 +47,6 @@ class Objects(Protocol):
         """
         ...
 
-    def size(self, name: str) -> int:
-        """Return the length of an object in bytes."""
-        ...
-
     def names(self, *, older_than: float = 0.0) -> Iterator[str]:
         """Yield the names of all objects that were last put at least so many seconds ago."""
         ...
@@ -66,7 +56,7 @@ class Objects(Protocol):
         ...
 
     def remove_leftovers(self, *, older_than: float) -> int:
-        """Remove files that never became objects, last written so many seconds ago."""
+        """Remove files that were left behind, last written so many seconds ago."""
         ...
 
 
@@ -94,16 +84,6 @@ class FolderObjects:
             self._link(path, name)
         return name
 
-    def put_file(self, path: Path) -> str:
-        """Keep the file at `path` and return its name."""
-        with path.open("r+b") as file:
-            name = file_digest(file, "sha256").hexdigest()
-            if not self._touch(name):
-                _force(file)
-                self._link(path, name)
-        path.unlink(missing_ok=True)
-        return name
-
     def new_file(self) -> Path:
         """Return a path in the same file system as the objects."""
         self._incoming.mkdir(exist_ok=True)
@@ -119,10 +99,6 @@ class FolderObjects:
         if sha256(data).hexdigest() != name:
             raise ObjectDamaged(f"the object {name} has other bytes")
         return data
-
-    def size(self, name: str) -> int:
-        """Return the length of an object in bytes."""
-        return self._path(name).stat().st_size
 
     def names(self, *, older_than: float = 0.0) -> Iterator[str]:
         """Yield the names of all objects that were last put at least so many seconds ago."""
@@ -150,7 +126,7 @@ class FolderObjects:
         return True
 
     def remove_leftovers(self, *, older_than: float) -> int:
-        """Remove files that never became objects."""
+        """Remove files that were left behind."""
         removed = 0
         for path in self._incoming.glob("*"):
             if _age(path) >= older_than:
@@ -167,6 +143,8 @@ class FolderObjects:
             os.utime(self._path(name))
         except FileNotFoundError:
             return False
+        # Whoever linked it may have been killed before it was certain to stay.
+        _force_folders(self._path(name).parent, self._segments)
         return True
 
     def _link(self, path: Path, name: str) -> None:
@@ -176,17 +154,21 @@ class FolderObjects:
         with contextlib.suppress(FileExistsError):  # put by another at the same time
             os.link(path, target)
         path.unlink()
-        for folder in (target.parent, self._segments):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        _force_folders(target.parent, self._segments)
 
 
 def _force(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _force_folders(*folders: Path) -> None:
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _age(path: Path) -> float:
