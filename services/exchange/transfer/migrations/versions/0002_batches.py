@@ -57,7 +57,7 @@ def _carry_datasets_on() -> None:
                 f'ALTER TABLE rows."{table}" ALTER COLUMN arrival ADD GENERATED ALWAYS AS IDENTITY'
             )
             op.execute(
-                f"SELECT setval(pg_get_serial_sequence('rows.\"{table}\"', 'arrival'),"
+                f"SELECT setval(pg_get_serial_sequence('rows.\"{table}\"', 'arrival'),"  # noqa: S608 - a name of ours
                 f' coalesce(max(arrival), 0) + 1, false) FROM rows."{table}"'
             )
         else:
