@@ -20,6 +20,7 @@ from kit.ids import uuid7
 from services.exchange.transfer.actions import (
     batches,
     delivering,
+    fitting,
     receipts,
     reconciling,
     subscribing,
@@ -32,6 +33,7 @@ from services.exchange.transfer.domain import (
     BatchState,
     ChunkFormat,
     Delivery,
+    DeliveryKind,
     Entry,
     Figures,
     Grant,
@@ -50,6 +52,7 @@ from services.exchange.transfer.store import Context, work
 from services.exchange.transfer.store.work import Work
 from services.exchange.transfer.worker import HANDLERS
 from tests.integration.transfer.model import Consumer, Draft, Owner, Row
+from tests.integration.transfer.seeing import AGENCY, Terms
 
 FACTS = Draft202012Validator(
     orjson.loads(
@@ -67,20 +70,44 @@ LAYOUTS = [
     Layout((CODE, LEVEL_OF_KEY, NAME)),
 ]
 OWNER = Actor("system/owner", "")
-ALL_ITEMS = frozenset({"code", "name", "level", "area"})
+REFUSED = {"items-not-granted", "terms-changed"}
 
 
 @dataclass
 class Department:
-    """A consumer with a grant of its own; `subscription` is the one that it has now."""
+    """A consumer with a grant of its own; `subscription` is the one that it has now.
+
+    Attributes:
+        versions: terms of the grant, version by version; those now are the last.
+        fitted: what the platform delivers by now.
+        outdated: sequence up to which deliveries were made on terms that are over.
+    """
 
     grant: str = field(default_factory=uuid7)
     system: str = field(default_factory=uuid7)
+    versions: list[Terms] = field(default_factory=lambda: [Terms()])
     subscription: str | None = None
+    fitted: tuple[object, ...] = ()
+    outdated: int = 0
     table: Consumer | None = None
     unsent: list[tuple[str, Figures]] = field(default_factory=list)
     sent: list[tuple[str, Figures]] = field(default_factory=list)
-    delivered: set[str] = field(default_factory=set)
+    delivered: dict[str, int] = field(default_factory=dict)
+    """Sequence by delivery."""
+
+    @property
+    def terms(self) -> Terms:
+        """Return the terms of the grant as it is now."""
+        return self.versions[-1]
+
+    @property
+    def wanted(self) -> tuple[object, ...]:
+        """Return what is to be delivered on these terms."""
+        return () if self.table is None else self.terms.of(self.table.items)
+
+    def is_outdated(self, sequence: int) -> bool:
+        """Tell whether a delivery was made on terms that are over."""
+        return sequence <= self.outdated or self.fitted != self.wanted
 
 
 class Platform:
@@ -131,26 +158,43 @@ class Platform:
         """Ask for the whole table again."""
         async with self.db.begin() as tx:
             await subscribing.renew(tx, self._receiver(department), subscription)
+        await self.fitted(department)
+
+    async def notice(self, department: Department, version: int) -> None:
+        """Let a worker hear of a version of the grant, which may be an old one."""
+        grant = self._grant(department, version)
+        self.context.copies.put_grant(grant)
+        moved = await fitting.fit_all(self.context, {grant.id})
+        newest = version == len(department.versions)
+        active = department.subscription is not None and await self.is_active(department)
+        assert moved == (newest and active and department.fitted != department.wanted)
+        if moved:
+            await self.fitted(department)
+
+    async def fitted(self, department: Department) -> None:
+        """Note that what is delivered from here on is what is granted now."""
+        if department.fitted != department.wanted and department.subscription is not None:
+            async with self.db.begin() as tx:
+                receiver = self._receiver(department)
+                found = await subscribing.find(tx, receiver, department.subscription)
+            department.fitted, department.outdated = department.wanted, found.sequence
 
     def _entry(self) -> Entry:
         return Entry(self.entry, self.entry_version, self.entry, "owner", "published", self.layout)
 
     def _receiver(self, department: Department) -> Receiver:
-        grant = Grant(
-            department.grant,
-            1,
-            self.entry,
-            self.entry,
-            1,
-            frozenset({department.system}),
-            ALL_ITEMS,
-            frozenset({"batch"}),
-            frozenset({"public-health"}),
-            None,
-            None,
-            "active",
+        grant = self._grant(department, len(department.versions))
+        return Receiver(self._entry(), grant, department.system, AGENCY, "")
+
+    def _grant(self, department: Department, version: int) -> Grant:
+        return department.versions[version - 1].grant(
+            id=department.grant,
+            version=version,
+            resource=self.entry,
+            entry=self.entry,
+            entry_version=1,
+            systems=frozenset({department.system}),
         )
-        return Receiver(self._entry(), grant, department.system, "health", "")
 
     async def put(self, draft: Draft, number: int, body: bytes) -> bool:
         """Put a chunk as the route does; tell whether it was new."""
@@ -197,7 +241,9 @@ class Platform:
         item = await work.claim(self.db, seconds=0)
         if item is not None:
             context = self.context
-            stopping = StoppingContext(context.db, context.objects, context.clock)
+            stopping = StoppingContext(
+                context.db, context.objects, context.clock, context.copies, context.keys
+            )
             with contextlib.suppress(Stopped):
                 await HANDLERS[item.kind](item, stopping)
 
@@ -253,7 +299,7 @@ class Platform:
         async with self.db.begin() as tx:
             found = await subscribing.find(tx, self._receiver(department), department.subscription)
         if not found.active:
-            items = department.table.items
+            items = department.table.granted(department.terms)
             keys = [{item.name for item in each.key} for each in self.owner.layouts.values()]
             assert any(not key <= set(items) for key in keys)
         return found.active
@@ -264,6 +310,8 @@ class Platform:
             at = self.context.clock.now()
             await subscribing.end(tx, self._receiver(department), department.subscription, at)
         department.subscription = department.table = None
+        department.unsent.clear()
+        department.sent.clear()
 
     async def receive(self, department: Department) -> bool:
         """Apply the next delivery; tell whether there was one."""
@@ -273,16 +321,30 @@ class Platform:
         receiver = self._receiver(department)
         async with self.db.begin() as tx:
             listed = await delivering.list_deliveries(
-                tx, receiver, department.subscription, table.sequence, 1
+                tx, receiver, department.subscription, table.sequence, 100
             )
         for delivery in listed.found:
             assert delivery.id not in department.delivered
+            if department.is_outdated(delivery.sequence):
+                # Passed over: a table of what is granted now comes after it.
+                await self._refused(receiver, delivery)
+                continue
+            if delivery.sequence > table.sequence + 1:
+                assert delivery.kind is DeliveryKind.TABLE
+                table.sequence = delivery.sequence - 1
             changes = await self._fetch(receiver, delivery)
             layout = self.owner.layouts.get(delivery.version, Layout(()))
-            figures = table.apply(delivery, changes, layout)
-            department.delivered.add(delivery.id)
+            figures = table.apply(delivery, changes, layout, department.terms)
+            department.delivered[delivery.id] = delivery.sequence
             department.unsent.append((delivery.id, figures))
-        return bool(listed.found)
+            return True
+        return False
+
+    async def _refused(self, receiver: Receiver, delivery: Delivery) -> None:
+        if delivery.segments:
+            with pytest.raises(DomainError) as refused:
+                await self._fetch(receiver, delivery)
+            assert refused.value.code in REFUSED
 
     async def _fetch(self, receiver: Receiver, delivery: Delivery) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -293,15 +355,16 @@ class Platform:
         return rows
 
     async def receipt(self, department: Department, delivery: str, figures: Figures) -> None:
-        async with self.db.begin() as tx:
-            receipt, _ = await receipts.put_receipt(
-                tx,
-                self._receiver(department),
-                delivery,
-                figures,
-                self.context.clock.now(),
-            )
-        assert receipt.state is ReceiptState.AGREED, receipt
+        receiver, now = self._receiver(department), self.context.clock.now()
+        state: ReceiptState | str
+        try:
+            async with self.db.begin() as tx:
+                receipt, _ = await receipts.put_receipt(tx, receiver, delivery, figures, now)
+                state = receipt.state
+        except DomainError as error:
+            state = error.code
+        outdated = department.is_outdated(department.delivered[delivery])
+        assert state in (REFUSED if outdated else {ReceiptState.AGREED})
 
     async def dataset(self) -> tuple[int, str]:
         async with self.db.begin() as tx:
@@ -310,6 +373,8 @@ class Platform:
 
     async def settle(self) -> None:
         """Do all work, apply and close all deliveries, and compare."""
+        for department in self.departments:
+            await self.notice(department, len(department.versions))
         while await self.work():
             pass
         for department in self.departments:
@@ -330,15 +395,20 @@ class Platform:
         receiver = self._receiver(department)
         async with self.db.begin() as tx:
             listed = await delivering.list_deliveries(tx, receiver, department.subscription, 0, 100)
-        assert [d.sequence for d in listed.found] == list(range(1, table.sequence + 1))
-        assert {d.receipt for d in listed.found} <= {ReceiptState.AGREED}
+        sequences = [d.sequence for d in listed.found]
+        assert sequences == list(range(1, len(sequences) + 1))
         for delivery in listed.found:
+            if department.is_outdated(delivery.sequence):
+                await self._refused(receiver, delivery)
+                continue
+            assert delivery.receipt is ReceiptState.AGREED
             assert len(await self._fetch(receiver, delivery)) == sum(
                 segment.rows for segment in delivery.segments
             )
         if not await self.is_active(department):
             return
-        expected = table.expected(self.owner)
+        assert table.sequence == len(sequences)
+        expected = table.expected(self.owner, department.terms)
         assert table.version == self.owner.version
         if table.starts is Start.BEGINNING:
             assert table.rows == expected

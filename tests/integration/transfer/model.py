@@ -13,6 +13,7 @@ from services.exchange.transfer.domain import (
     Layout,
     Start,
 )
+from tests.integration.transfer.seeing import Terms
 from tests.support import checking
 from tests.support.checking import canonical_row
 
@@ -121,8 +122,8 @@ class Consumer:
     """A consumer's table and how far it has come; both change together, or not at all.
 
     Attributes:
+        items: asked for; what is granted of them is received.
         version: of the dataset, delivered last.
-        touched: keys of the rows that deliveries have brought.
     """
 
     items: tuple[str, ...]
@@ -132,9 +133,13 @@ class Consumer:
     version: int | None = None
 
     def apply(
-        self, delivery: Delivery, changes: Sequence[dict[str, Any]], layout: Layout
+        self,
+        delivery: Delivery,
+        changes: Sequence[dict[str, Any]],
+        layout: Layout,
+        terms: Terms,
     ) -> Figures:
-        """Apply a delivery and return the figures of its receipt.
+        """Apply a delivery that was made on `terms`, and return the figures of its receipt.
 
         Raises:
             AssertionError: it is not the next one, or its operations do not fit the table.
@@ -146,31 +151,37 @@ class Consumer:
         else:
             assert self.version is not None, "the table comes first"
             assert delivery.version == self.version + 1, "no version is skipped or repeated"
+        items = self.granted(terms)
         whole = self.starts is Start.BEGINNING or delivery.kind is DeliveryKind.TABLE
         counts = Counter[str]()
         brought: Rows = {}
         for change in changes:
             operation = change["_op"]
             row = {name: value for name, value in change.items() if name != "_op"}
-            assert tuple(row) == self.items, "granted items in their order, and no others"
+            assert tuple(row) == items, "granted items in their order, and no others"
             key = key_of(layout, row)
-            if whole or self.starts is Start.BEGINNING:
+            if whole:
                 assert (key in self.rows) == (operation != "added"), f"{operation} {key}"
             if operation == "deleted":
                 assert all(row[i] is None for i in row if i not in {k.name for k in layout.key})
                 self.rows.pop(key, None)
             else:
+                assert self.rows.get(key) != row, "what is not seen to change is no effect"
                 self.rows[key] = brought[key] = row
             counts[operation] += 1
         self.sequence, self.version = delivery.sequence, delivery.version
         compared = self.rows if self.starts is Start.BEGINNING else brought
         # Items that the rows do not have have no value, and take no part.
-        seen = [layout.by_name[name] for name in self.items if name in layout.by_name]
-        rows, digest = digest_of(seen, compared.values())
+        rows, digest = digest_of(terms.columns(items, layout), compared.values())
         return Figures(counts["added"], counts["updated"], counts["deleted"], rows, digest)
 
-    def expected(self, owner: Owner) -> Rows:
-        """Return the projection of the owner's table to the items of the consumer."""
-        return {
-            key: {name: row.get(name) for name in self.items} for key, row in owner.rows.items()
-        }
+    def granted(self, terms: Terms) -> tuple[str, ...]:
+        """Return the items that are received on `terms`."""
+        return tuple(name for name in self.items if name in terms.items)
+
+    def expected(self, owner: Owner, terms: Terms) -> Rows:
+        """Return the rows of the owner's table as this consumer sees them on `terms`."""
+        if owner.layout is None:
+            return {}
+        seen = (terms.see(self.granted(terms), row) for row in owner.rows.values())
+        return {key_of(owner.layout, row): row for row in seen if row is not None}

@@ -1,7 +1,7 @@
 """Any interleaving of publishing, restarts, subscriptions and receipts ends the same way.
 
 A state machine (Hypothesis) drives the real actions and the real work over a real database,
-beside a model of both sides. When all is drained, every consumer holds the projection of the
+beside a model of both sides. When all is drained, every consumer holds what is granted of the
 owner's table, both sides agree on every delivery, and nothing was delivered twice or left out.
 """
 
@@ -32,6 +32,7 @@ from services.exchange.transfer.domain import BatchState, Layout, Start
 from services.exchange.transfer.store import Context, FolderObjects
 from tests.integration.transfer.driving import LAYOUTS, Platform, written
 from tests.integration.transfer.model import Consumer, Draft, digest_of
+from tests.integration.transfer.seeing import KEYS, STEPS, Step, narrowed
 
 Answer = TypeVar("Answer")
 
@@ -183,11 +184,14 @@ class Machine(RuleBasedStateMachine):
         department = self.platform.departments[at]
         made, code = self.run(self.platform.subscribe(department, starts, items))
         names = {item.name for item in self.platform.layout.items}
-        chosen = names if items is None else set(items)
+        granted = department.terms.items
+        chosen = names & granted if items is None else set(items)
         layouts = [self.platform.layout, self.platform.owner.layout]
         keys = {item.name for layout in layouts if layout is not None for item in layout.key}
         if items is not None and not chosen <= names:
             assert code == "item-unknown"
+        elif not chosen <= granted:
+            assert code == "items-not-granted"
         elif not keys <= chosen:
             assert code == "key-not-granted"
         elif department.subscription is None:
@@ -197,6 +201,9 @@ class Machine(RuleBasedStateMachine):
         if made is not None and made.id != department.subscription:
             department.subscription = made.id
             department.table = Consumer(made.items, starts, version=made.version)
+            department.fitted, department.outdated = department.wanted, 0
+        elif made is not None:
+            self.run(self.platform.fitted(department))
 
     @rule(at=st.integers(0, 2))
     def renew(self, at: int) -> None:
@@ -233,6 +240,23 @@ class Machine(RuleBasedStateMachine):
             if not again:
                 department.unsent.remove((delivery, figures))
                 department.sent.append((delivery, figures))
+
+    # ---- grants ----
+
+    @rule(at=st.integers(0, 2), step=st.sampled_from(STEPS) | st.none())
+    def change_the_grant(self, at: int, step: Step | None) -> None:
+        """Narrow a grant, or prolong it, which changes nothing."""
+        department = self.platform.departments[at]
+        terms = department.terms
+        department.versions.append(terms if step is None else narrowed(terms, step))
+
+    @rule(at=st.integers(0, 2), data=st.data())
+    def notice_a_grant(self, at: int, data: st.DataObject) -> None:
+        """A worker hears of a grant; one that lags behind hears of an old version."""
+        department = self.platform.departments[at]
+        newest = len(department.versions)
+        version = data.draw(st.sampled_from([newest, newest, 1]))
+        self.run(self.platform.notice(department, version))
 
     # ---- what always holds ----
 
@@ -306,7 +330,8 @@ def machine(database_url: str, tmp_path: Path) -> Iterator[type[Machine]]:
     class Running(Machine):
         """The machine of this test."""
 
-    Running.loop, Running.context = loop, Context(db, FolderObjects(tmp_path), SystemClock())
+    Running.loop = loop
+    Running.context = Context(db, FolderObjects(tmp_path), SystemClock(), keys=KEYS)
     yield Running
     loop.run_until_complete(db.dispose())
     loop.run_until_complete(loop.shutdown_default_executor())

@@ -21,7 +21,8 @@ from services.exchange.transfer.app import build_app, openapi_app
 from services.exchange.transfer.consumer import Arrivals
 from services.exchange.transfer.domain import Copies
 from services.exchange.transfer.store import Context, FolderObjects, News, RowReader
-from tests.integration.transfer.conftest import CONSUMER, OWNER, RESOURCE, Town
+from services.exchange.transfer.worker import Fitting
+from tests.integration.transfer.conftest import CONSUMER, KEYS, OWNER, RESOURCE, Town
 from tests.support.callers import AUDIENCE, ISSUER, Identities, gateway_client
 from tests.support.processes import wait_for
 
@@ -61,9 +62,12 @@ def server(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -
         url = module_database_url
         await upgrade(url, "services.exchange.transfer")
         db, reader, identities = Db(url, "transfer"), RowReader(url, size=2), Identities()
-        arrivals = Arrivals(Copies(), identities.directory)
+        fitting = Fitting()
+        arrivals = Arrivals(Copies(), identities.directory, on_grant=fitting.note)
         verifier = Verifier(ISSUER, AUDIENCE)
-        context = Context(db, FolderObjects(folder), SystemClock(), copies=arrivals.copies)
+        context = Context(
+            db, FolderObjects(folder), SystemClock(), copies=arrivals.copies, keys=KEYS
+        )
         app = build_app(
             db,
             reader,
@@ -73,10 +77,11 @@ def server(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -
             clock=SystemClock(),
             objects=context.objects,
             news=News(url),
+            keys=KEYS,
         )
         async with gateway_client(app) as client:
             callers = identities.system(OWNER), identities.system(CONSUMER)
-            town = Town(client, db, url, app, arrivals, identities, *callers, context)
+            town = Town(client, db, url, app, arrivals, identities, *callers, context, fitting)
             town.publish()
             town.give(modes=["query", "batch"])
             await town.publish_rows([{"code": "330106", "name": "西湖区", "level": 3}])

@@ -33,6 +33,7 @@ from stack.certificates import TRUST_DOMAIN, Certificates, issue
 from stack.kafka import Kafka
 from stack.ports import free_port
 from stack.process import Process
+from stack.secrets import write_secret
 from stack.settings import inherited_environment
 from tests.integration.transfer.conftest import AREA_ITEMS, RESOURCE
 from tests.support.callers import AUDIENCE, ISSUER, Identities
@@ -49,6 +50,7 @@ def environment(folder: Path, url: str, kafka: str) -> tuple[dict[str, str], Cer
     pair = certificates.parts["transfer"]
     url_file = folder / "postgres.url"
     url_file.write_text(url, encoding="utf-8")
+    write_secret(folder / "pseudonym.key", "01" * 32)
     values = {
         "DATONG_ENVIRONMENT": "development",
         "DATONG_TRUST_DOMAIN": TRUST_DOMAIN,
@@ -60,6 +62,7 @@ def environment(folder: Path, url: str, kafka: str) -> tuple[dict[str, str], Cer
         "DATONG_AUDIENCE": AUDIENCE,
         "DATONG_POSTGRES_URL_FILE": str(url_file),
         "DATONG_OBJECT_DIRECTORY": str(folder / "objects"),
+        "DATONG_PSEUDONYM_KEY_FILE": str(folder / "pseudonym.key"),
     }
     return values, certificates
 
