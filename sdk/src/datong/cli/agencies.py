@@ -19,41 +19,64 @@ Id = Annotated[str, typer.Argument(help="Id.")]
 def agencies() -> typer.Typer:
     """`datong agency …`."""
     group = typer.Typer(help="Agencies (platform operators).", no_args_is_help=True)
-    group.command("list")(_list_agencies)
+    group.command("list", epilog="Example: datong agency list --as operator")(_list_agencies)
     group.command("create", epilog="Example: datong agency create agency.yaml")(_create_agency)
-    group.command("suspend")(_suspend_agency)
-    group.command("resume")(_resume_agency)
+    group.command("suspend", epilog="Example: datong agency suspend health --reason 安全事件调查")(
+        _suspend_agency
+    )
+    group.command("resume", epilog="Example: datong agency resume health --reason 调查结束")(
+        _resume_agency
+    )
     return group
 
 
 def people() -> typer.Typer:
     """`datong person …`."""
     group = typer.Typer(help="People and their roles (security officers).", no_args_is_help=True)
-    group.command("list")(_list_people)
-    group.command("create")(_create_person)
-    group.command("roles")(_set_roles)
-    group.command("suspend")(_suspend_person)
-    group.command("resume")(_resume_person)
-    group.command("code")(_person_code)
+    group.command("list", epilog="Example: datong person list --agency health")(_list_people)
+    group.command(
+        "create",
+        epilog="Example: datong person create --agency health --name 周洁 --role auditor",
+    )(_create_person)
+    group.command("roles", epilog="Example: datong person roles PERSON --version 1 --role auditor")(
+        _set_roles
+    )
+    group.command("suspend", epilog="Example: datong person suspend PERSON --reason 离岗")(
+        _suspend_person
+    )
+    group.command("resume", epilog="Example: datong person resume PERSON --reason 返岗")(
+        _resume_person
+    )
+    group.command("code", epilog="Example: datong person code PERSON")(_person_code)
     return group
 
 
 def systems() -> typer.Typer:
     """`datong system …`."""
     group = typer.Typer(help="Systems (security officers).", no_args_is_help=True)
-    group.command("list")(_list_systems)
-    group.command("create")(_create_system)
-    group.command("suspend")(_suspend_system)
-    group.command("resume")(_resume_system)
-    group.command("code")(_system_code)
+    group.command("list", epilog="Example: datong system list --as security")(_list_systems)
+    group.command(
+        "create", epilog="Example: datong system create --agency health --name 传染病直报系统"
+    )(_create_system)
+    group.command("suspend", epilog="Example: datong system suspend SYSTEM --reason 系统升级")(
+        _suspend_system
+    )
+    group.command("resume", epilog="Example: datong system resume SYSTEM --reason 升级完成")(
+        _resume_system
+    )
+    group.command("code", epilog="Example: datong system code SYSTEM")(_system_code)
     return group
 
 
 def credentials() -> typer.Typer:
     """`datong credentials …`."""
     group = typer.Typer(help="Certificates (security officers).", no_args_is_help=True)
-    group.command("list")(_list_credentials)
-    group.command("revoke")(_revoke)
+    group.command("list", epilog="Example: datong credentials list --holder PERSON")(
+        _list_credentials
+    )
+    group.command(
+        "revoke", epilog="Example: datong credentials revoke THUMBPRINT --reason 私钥泄露"
+    )(_revoke)
     return group
 
 

@@ -15,9 +15,10 @@ from datong.cli import (
     credentials,
     data,
     deliveries,
+    grants,
     proof,
     reconciliation,
-    sharing,
+    requests,
 )
 from datong.cli.options import Session
 from datong.cli.output import Output
@@ -51,16 +52,15 @@ def build() -> typer.core.TyperGroup:
         help=HELP,
         epilog=EXAMPLES,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
     )
     application.callback()(_options)
-    for module in (credentials, data, batches, deliveries, reconciliation, sharing, proof):
+    for module in (credentials, data, batches, deliveries, reconciliation, requests, grants, proof):
         module.add_commands(application)
     application.add_typer(catalogue.commands(), name="catalogue")
-    application.add_typer(sharing.grants(), name="grants")
-    application.add_typer(sharing.requests(), name="requests")
+    application.add_typer(grants.grants(), name="grants")
+    application.add_typer(requests.requests(), name="requests")
     application.add_typer(audit.commands(), name="audit")
     application.add_typer(agencies.agencies(), name="agency")
     application.add_typer(agencies.people(), name="person")

@@ -1,4 +1,4 @@
-"""Commands of auditors: search, record, gaps, package, key, checkpoint, watch."""
+"""Commands of auditors on the log: search, record, gaps, package, key, checkpoint, watch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from datong.cli import questions
 from datong.cli.options import Session, text_or_file
 from datong.watch import Kept, watch_once
 
@@ -18,14 +19,17 @@ _COLUMNS = ("record", "at", "type", "resource", "decision", "reason")
 
 def commands() -> typer.Typer:
     """`datong audit …`."""
-    group = typer.Typer(help="Evidence: search it, fetch it, watch it.", no_args_is_help=True)
-    group.command("search")(_search)
-    group.command("record")(_record)
-    group.command("salt")(_salt)
-    group.command("gaps")(_gaps)
+    group = typer.Typer(help="Evidence: ask it, prove it, watch it.", no_args_is_help=True)
+    questions.add_commands(group)
+    group.command(
+        "search", epilog="Example: datong audit search --resource deaths --decision denied"
+    )(_search)
+    group.command("record", epilog="Example: datong audit record RECORD")(_record)
+    group.command("salt", epilog="Example: datong audit salt RECORD")(_salt)
+    group.command("gaps", epilog="Example: datong audit gaps")(_gaps)
     group.command("package", epilog="Example: datong audit package evidence.zip")(_package)
-    group.command("key")(_key)
-    group.command("checkpoint")(_checkpoint)
+    group.command("key", epilog="Example: datong audit key > log.vkey")(_key)
+    group.command("checkpoint", epilog="Example: datong audit checkpoint")(_checkpoint)
     group.command(
         "watch", epilog="Example: datong audit watch checkpoints.ndjson --key log.vkey --every 60"
     )(_watch)

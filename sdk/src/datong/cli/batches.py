@@ -34,9 +34,13 @@ def add_commands(application: typer.Typer) -> None:
         epilog="Examples: datong publish divisions divisions.csv · datong publish divisions "
         "--from postgresql://user@host/town --table divisions --mode changes",
     )(_publish)
-    application.command("batches")(_batches)
-    application.command("quarantine")(_quarantine)
-    application.command("abandon")(_abandon)
+    application.command("batches", epilog="Example: datong batches divisions --as publisher")(
+        _batches
+    )
+    application.command("quarantine", epilog="Example: datong quarantine divisions BATCH")(
+        _quarantine
+    )
+    application.command("abandon", epilog="Example: datong abandon divisions BATCH")(_abandon)
 
 
 def _publish(

@@ -18,15 +18,21 @@ _COLUMNS = ("id", "resource", "name", "agency", "share_class")
 def commands() -> typer.Typer:
     """`datong catalogue …`."""
     group = typer.Typer(help="Entries: what departments hold and share.", no_args_is_help=True)
-    group.command("list")(_list)
-    group.command("show")(_show)
+    group.command("list", epilog="Example: datong catalogue list --text 区划")(_list)
+    group.command("show", epilog="Example: datong catalogue show ENTRY")(_show)
     group.command("create", epilog="Example: datong catalogue create entry.yaml")(_create)
-    group.command("edit")(_edit)
-    group.command("draft")(_draft)
-    group.command("submit")(_submit)
-    group.command("approve")(_approve)
-    group.command("reject")(_reject)
-    group.command("withdraw")(_withdraw)
+    group.command("edit", epilog="Example: datong catalogue edit ENTRY entry.yaml --revision 3")(
+        _edit
+    )
+    group.command("draft", epilog="Example: datong catalogue draft ENTRY")(_draft)
+    group.command("submit", epilog="Example: datong catalogue submit ENTRY")(_submit)
+    group.command("approve", epilog="Example: datong catalogue approve ENTRY")(_approve)
+    group.command(
+        "reject", epilog="Example: datong catalogue reject ENTRY --reason 数据项说明不全"
+    )(_reject)
+    group.command(
+        "withdraw", epilog="Example: datong catalogue withdraw ENTRY --reason 职责已移交"
+    )(_withdraw)
     return group
 
 

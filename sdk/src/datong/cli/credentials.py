@@ -18,9 +18,9 @@ from datong.identity import Identity
 def add_commands(application: typer.Typer) -> None:
     """Add the commands of this page."""
     application.command("enrol", epilog="Example: datong enrol dt1.… --gateway host:8443")(_enrol)
-    application.command("renew")(_renew)
-    application.command("token")(_token)
-    application.command("whoami")(_whoami)
+    application.command("renew", epilog="Example: datong renew --as consumer")(_renew)
+    application.command("token", epilog="Example: datong token --as consumer")(_token)
+    application.command("whoami", epilog="Example: datong whoami --as consumer")(_whoami)
 
 
 def _enrol(

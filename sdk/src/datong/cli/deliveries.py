@@ -32,7 +32,9 @@ def add_commands(application: typer.Typer) -> None:
         epilog="Example: datong receive divisions --into postgresql://user@host/health "
         "--purpose registration --follow",
     )(_receive)
-    application.command("deliveries")(_deliveries)
+    application.command(
+        "deliveries", epilog="Example: datong deliveries divisions --purpose registration"
+    )(_deliveries)
 
 
 def _receive(
