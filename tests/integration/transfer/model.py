@@ -162,6 +162,7 @@ class Consumer:
             key = key_of(layout, row)
             if whole:
                 assert (key in self.rows) == (operation != "added"), f"{operation} {key}"
+                assert self.rows.get(key) != row, "what is not seen to change is not delivered"
             if operation == "deleted":
                 assert all(row[i] is None for i in row if i not in {k.name for k in layout.key})
                 self.rows.pop(key, None)
