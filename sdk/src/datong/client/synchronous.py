@@ -69,7 +69,7 @@ class Client:
             retries=retries,
         )
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="datong-client", daemon=True)
+        self._thread = Thread(target=self._run, name="datong-client", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -93,6 +93,12 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        # Sockets of connections that were cut off are closed in the next turns of the loop.
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the asynchronous client and wait for it; Ctrl-C cancels it."""

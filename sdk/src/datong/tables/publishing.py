@@ -290,23 +290,36 @@ class Publisher:
     async def _upload(self, batch: Json) -> int:
         """Upload the chunks that are missing; return how many there are."""
         known = await self.patience.keep_sending(lambda: self._known(batch))
-        turns = asyncio.Semaphore(AT_ONCE)
         chunks = self.source.chunks()
+        running: set[asyncio.Task[tuple[int, Json]]] = set()
         count = 0
         try:
-            async with asyncio.TaskGroup() as group:
-                while (following := await asyncio.to_thread(next, chunks, None)) is not None:
-                    number, body = following
-                    count = number + 1
-                    if number in known:
-                        self._reuse(batch, number, body, known[number])
-                        continue
-                    await turns.acquire()
-                    task = group.create_task(self._put(batch, number, body))
-                    task.add_done_callback(lambda _: turns.release())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors  # the others were cancelled because of it
+            while (following := await asyncio.to_thread(next, chunks, None)) is not None:
+                number, body = following
+                count = number + 1
+                if number in known:
+                    self._reuse(batch, number, body, known[number])
+                    continue
+                running.add(asyncio.create_task(self._put(batch, number, body)))
+                if len(running) == AT_ONCE:
+                    await self._settle(batch, running, asyncio.FIRST_COMPLETED)
+            if running:
+                await self._settle(batch, running, asyncio.ALL_COMPLETED)
+        finally:
+            # Calls under way are not cut when one fails: what they brought need not come again.
+            await asyncio.gather(*running, return_exceptions=True)
         return count
+
+    async def _settle(
+        self, batch: Json, running: set[asyncio.Task[tuple[int, Json]]], until: str
+    ) -> None:
+        """Wait for calls and count what they brought; those that failed stay in `running`."""
+        done, _ = await asyncio.wait(running, return_when=until)
+        for task in done:
+            number, taken = task.result()
+            running.discard(task)
+            self._sent += 1
+            self._count(batch, number, taken)
 
     async def _known(self, batch: Json) -> dict[int, Json]:
         found = self.client.asynchronous.every(
@@ -324,7 +337,7 @@ class Publisher:
         self._reused += 1
         self._count(batch, number, known)
 
-    async def _put(self, batch: Json, number: int, body: bytes) -> None:
+    async def _put(self, batch: Json, number: int, body: bytes) -> tuple[int, Json]:
         client = self.client.asynchronous
         try:
             taken = await self.patience.keep_sending(
@@ -338,8 +351,7 @@ class Publisher:
             )
         except Refused as refused:
             raise self._located(refused, number) from refused
-        self._sent += 1
-        self._count(batch, number, taken)
+        return number, taken
 
     def _count(self, batch: Json, number: int, chunk: Json) -> None:
         self._rows += int(chunk["rows"]) + int(chunk["quarantined"])

@@ -6,12 +6,12 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from datong.client.asynchronous import AsyncClient
-from datong.errors import AnswerMalformed, InputInvalid
+from datong.errors import AnswerMalformed, DatongError, InputInvalid
 from datong.operations.operation import Json
 
 AT_ONCE: Final = 3
@@ -48,7 +48,6 @@ class Spool:
         *,
         purpose: str | None,
         grant: str | None,
-        on_segment: Callable[[Json], None] | None = None,
     ) -> list[Path]:
         """Have all segments of a delivery on disk; what is there already is not fetched again.
 
@@ -60,32 +59,41 @@ class Spool:
         """
         folder = self._folder / _plain(delivery["id"])
         folder.mkdir(mode=0o700, exist_ok=True)
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def fetch_one(segment: Json) -> Path:
-            file = folder / f"{int(segment['number']):05}.arrow"
-            async with turns:
-                # A file of an earlier run may not have reached the disk whole: it is checked anew.
-                if file.exists():
-                    file.replace(file.with_name(file.name + ".partial"))
-                await client.download_segment(
-                    resource, delivery["id"], segment, file, purpose=purpose, grant=grant
-                )
-            if on_segment is not None:
-                on_segment(segment)
-            return file
-
         listed = sorted(delivery["segments"], key=lambda segment: int(segment["number"]))
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(fetch_one(segment)) for segment in listed]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from errors  # the others were cancelled because of it
-        return [task.result() for task in tasks]
+        files = [folder / f"{int(segment['number']):05}.arrow" for segment in listed]
+        _check_anew(files)
+        turns, failures = asyncio.Semaphore(AT_ONCE), 0
+
+        async def fetch_one(segment: Json, file: Path) -> None:
+            nonlocal failures
+            async with turns:
+                if failures:
+                    return
+                try:
+                    await client.download_segment(
+                        resource, delivery["id"], segment, file, purpose=purpose, grant=grant
+                    )
+                except DatongError:
+                    failures += 1
+                    raise
+
+        # Calls under way are not cut when one fails: what came of them can be gone on with.
+        ends = await asyncio.gather(*map(fetch_one, listed, files), return_exceptions=True)
+        for error in ends:
+            if error is not None:
+                raise error
+        return files
 
     def drop(self, delivery: str) -> None:
         """Remove what is there of a delivery."""
         shutil.rmtree(self._folder / _plain(delivery), ignore_errors=True)
+
+
+def _check_anew(files: Sequence[Path]) -> None:
+    """Have files of an earlier run checked like new ones: they may not have reached the disk."""
+    for file in files:
+        if file.exists():
+            file.replace(file.with_name(file.name + ".partial"))
 
 
 def _take_slot(folder: Path) -> tuple[Path, int]:
