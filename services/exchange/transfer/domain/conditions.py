@@ -9,13 +9,18 @@ from typing import Any
 class Condition:
     """What the value of an item must be: one of `values`, or in [`low`, `high`).
 
-    All are canonical texts. `values` is None for a range, of which one end may be None.
+    All are canonical texts. `values`, in their order, is None for a range, of which one end may be
+    None.
     """
 
     item: str
     values: tuple[str, ...] | None = None
     low: str | None = None
     high: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.values is not None:  # equal conditions are to compare equal
+            object.__setattr__(self, "values", tuple(sorted(self.values)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the members that grants write."""
@@ -37,7 +42,7 @@ def filter_of(conditions: Sequence[Mapping[str, Any]]) -> RowFilter:
     made = (
         Condition(
             each["item"],
-            tuple(sorted(each["in"])) if "in" in each else None,
+            tuple(each["in"]) if "in" in each else None,
             each.get("from"),
             each.get("until"),
         )
