@@ -10,8 +10,9 @@ from typing import Any, Final
 from prometheus_client import Counter, Histogram
 
 from kit.logging import get_logger
+from kit.notices import listen
 from services.exchange.transfer.actions import fitting, projecting, sealing, sweeping
-from services.exchange.transfer.store import news, work
+from services.exchange.transfer.store import work
 from services.exchange.transfer.store.work import Context, LeaseLost, Work
 
 POLL_SECONDS: Final = 1.0
@@ -63,7 +64,7 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled; what is being done then is given back at once."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(news.listen(self._url, work.CHANNEL, self._wake))
+            group.create_task(listen(self._url, work.CHANNEL, self._wake))
             for _ in range(self._concurrency):
                 group.create_task(self._work())
 

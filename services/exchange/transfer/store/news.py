@@ -7,20 +7,17 @@ again: whoever waits checks what it waits for after each call, and each second w
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-import asyncpg
 from sqlalchemy import text
 
 from kit.db import Tx
-from kit.logging import get_logger
+from kit.notices import listen
 
 CHANNEL: Final = "transfer_news"
 AGAIN_SECONDS: Final = 1.0
-"""How long a lost connection is left alone, and the longest wait without a new look."""
-
-log = get_logger()
+"""The longest wait without a new look."""
 
 
 async def tell(tx: Tx, subject: str) -> None:
@@ -34,35 +31,6 @@ async def notify(tx: Tx, channel: str, payload: str = "") -> None:
     await connection.execute(
         text("SELECT pg_notify(:channel, :payload)").bindparams(channel=channel, payload=payload)
     )
-
-
-async def listen(url: str, channel: str, heard: Callable[[str], None]) -> None:
-    """Call `heard` with what `channel` is told, on a connection of its own, until cancelled.
-
-    After each start of a connection it is called with an empty text: anything may have happened
-    before.
-    """
-    while True:
-        try:
-            await _listen_once(url, channel, heard)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("no news", channel=channel, error=str(error))
-        await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def _listen_once(url: str, channel: str, heard: Callable[[str], None]) -> None:
-    connection = await asyncpg.connect(
-        url, timeout=5, server_settings={"application_name": f"datong-{channel.replace('_', '-')}"}
-    )
-    ended = asyncio.Event()
-    connection.add_termination_listener(lambda *_: ended.set())
-    try:
-        await connection.add_listener(channel, lambda _c, _p, _n, payload: heard(payload))
-        heard("")
-        await ended.wait()
-    finally:
-        with contextlib.suppress(Exception):
-            await connection.close(timeout=1)
 
 
 class Watch:
