@@ -99,6 +99,8 @@ class Delivering:
     """Bytes that the next answers with segments leave out."""
     problems: list[str] = field(default_factory=list)
     """Codes of the problems that the next calls are answered with, all 503."""
+    outdated: int = 0
+    """Sequence up to which deliveries hold more than is granted now."""
 
     def subscription(self) -> dict[str, Any]:
         """The subscription as the platform answers it."""
@@ -195,6 +197,9 @@ class Delivering:
         if parts[0] == "subscriptions":
             return self._json(self.subscription())
         made = next(made for made in self.made if made.document["id"] == parts[1])
+        if made.document["sequence"] <= self.outdated:
+            problem = {"code": "terms-changed", "title": "Changed", "detail": "Narrowed."}
+            return self._json(problem, 409)
         if parts[2] == "segments":
             return self._segment(made.segments[int(parts[3])], received.headers)
         return self._receipt(made, received.json())

@@ -394,6 +394,46 @@ async def test_a_layout_that_has_gone_is_passed_over(consumer: Consumer) -> None
     assert [made.state for made in delivering.made] == ["agreed", None, None, "agreed"]
 
 
+async def test_what_is_granted_no_more_is_removed_by_the_table_that_comes_next(
+    consumer: Consumer,
+) -> None:
+    delivering = consumer.delivering
+    delivering.table(TRICKY)
+    await consumer.run()
+    delivering.change(row("6"))
+    delivering.items = [item("code", key=True), item("name"), item("founded")]
+    delivering.table([{"code": "1", "name": "杭**", "founded": "1949"}])
+    delivering.outdated = 2
+    delivering.change({"code": "2", "name": "宁**", "founded": "1950"})
+
+    received = await consumer.run()
+
+    assert [(entry.sequence, entry.state) for entry in received] == [(3, "agreed"), (4, "agreed")]
+    assert consumer.steps.count(Step.PASSED_OVER) == 1
+    assert consumer.execute(f"SELECT code, name, founded FROM {TABLE} ORDER BY code") == [
+        ("1", "杭**", "1949"),
+        ("2", "宁**", "1950"),
+    ]
+
+
+@pytest.mark.parametrize("dies_at", [Step.COMMITTED, Step.READ])
+async def test_a_receipt_of_what_is_granted_no_more_is_let_go(
+    consumer: Consumer, dies_at: Step
+) -> None:
+    delivering = consumer.delivering
+    delivering.table(TRICKY)
+    with pytest.raises(Crash):
+        await consumer.run(dies_at=dies_at)
+    delivering.outdated = 1
+    delivering.items = [item("code", key=True), item("founded")]
+    delivering.table([{"code": "1", "founded": "1949"}])
+
+    (received,) = await consumer.run()
+
+    assert (received.sequence, received.state) == (2, "agreed")
+    assert delivering.made[0].state is None
+
+
 async def test_the_key_may_change_with_the_layout(consumer: Consumer) -> None:
     delivering = consumer.delivering
     delivering.table(TRICKY)

@@ -35,6 +35,8 @@ WAIT: Final = 20
 """Seconds that one call waits for a delivery."""
 PAGE: Final = 20
 """Deliveries that are listed at once."""
+OUTDATED: Final = frozenset({"items-not-granted", "terms-changed"})
+"""Codes of a delivery that holds more than is granted now; the whole table comes after it."""
 
 
 class Step(StrEnum):
@@ -50,7 +52,7 @@ class Step(StrEnum):
     """The table was read back; its figures lie beside the cursor."""
     RECEIPTED = "receipted"
     PASSED_OVER = "passed over"
-    """It cannot be applied, and a later delivery brings the whole table."""
+    """It cannot be applied, or not receipted, and a later delivery brings the whole table."""
     WAITING = "waiting"
 
 
@@ -272,17 +274,24 @@ class Receiver:
                 if not self._pass_over(delivery):
                     raise
                 return
+            except Refused as refused:
+                if refused.code not in OUTDATED or not self._pass_over(delivery, wait=WAIT):
+                    raise
+                return
             if self._persist(self._cursor).sequence != delivery["sequence"]:
                 return  # another receiver is at it: look again
 
-    def _pass_over(self, delivery: Json) -> bool:
+    def _pass_over(self, delivery: Json, *, wait: int = 0) -> bool:
         """Go on with a later delivery of the whole table, when there is one.
 
-        For a delivery that cannot be applied, as one of a layout that has changed since, and again
-        after that. It gets no receipt.
+        For a delivery that cannot be applied, as one of a layout that has changed since, or of
+        what is granted no more. It gets no receipt.
+
+        Args:
+            wait: seconds, when such a delivery is being prepared.
         """
         after = delivery["sequence"]
-        while page := self._persist(partial(self._page, after, wait=0)):
+        while page := self._persist(partial(self._page, after, wait=wait)):
             for later in page:
                 after = later["sequence"]
                 if later["kind"] == "table":
@@ -355,6 +364,24 @@ class Receiver:
         if cursor.receipted or cursor.delivery is None:
             return
         about = {"id": cursor.delivery, "sequence": cursor.sequence, "kind": cursor.kind}
+        try:
+            received = self._receipt(cursor, about)
+        except Refused as refused:
+            if refused.code not in OUTDATED:
+                raise
+            # The platform takes no figures of it any more; the whole table comes next.
+            self._persist(lambda: self.store.note_receipt(about["id"], "outdated"))
+            self.on_step(Step.PASSED_OVER, about)
+            self.spool.drop(str(about["id"]))
+            return
+        if received is not None:
+            self._persist(lambda: self.store.note_receipt(about["id"], received.state))
+            self.on_step(Step.RECEIPTED, received.as_json())
+            self.spool.drop(received.delivery)
+            yield received
+
+    def _receipt(self, cursor: Cursor, about: Json) -> Received | None:
+        """Read back and send the receipt of a delivery; None when another receiver has gone on."""
         if cursor.digest is None:
             arrived = self._persist(lambda: self._arrived_again(cursor))
             cursor = self._persist(
@@ -362,10 +389,9 @@ class Receiver:
             )
             self.on_step(Step.READ, about)
         if cursor.delivery != about["id"]:
-            return  # another receiver has gone on
+            return None
         answer = self._persist(lambda: self._send(cursor))
-        self._persist(lambda: self.store.note_receipt(about["id"], answer["state"]))
-        received = Received(
+        return Received(
             delivery=str(cursor.delivery),
             sequence=cursor.sequence,
             kind=str(cursor.kind),
@@ -374,9 +400,6 @@ class Receiver:
             platform=answer["platform"],
             consumer=cursor.figures(),
         )
-        self.on_step(Step.RECEIPTED, received.as_json())
-        self.spool.drop(received.delivery)
-        yield received
 
     def _send(self, cursor: Cursor) -> Json:
         try:
