@@ -35,7 +35,12 @@ def _carry_projections_on() -> None:
     ).bindparams(sa.bindparam("view", type_=JSONB))
     found = connection.execute(sa.text("SELECT id, items FROM projection")).all()
     for projection, items in found:
-        view: dict[str, Any] = {"items": list(items), "row_filter": [], "masks": {}, "consumer": None}
+        view: dict[str, Any] = {
+            "items": list(items),
+            "row_filter": [],
+            "masks": {},
+            "consumer": None,
+        }
         digest = sha256(canonical(view)).hexdigest()
         connection.execute(update, {"id": projection, "view": view, "digest": digest})
 
