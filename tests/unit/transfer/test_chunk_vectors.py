@@ -20,7 +20,9 @@ from services.exchange.transfer.domain import (
 from tests.support.checking import item
 
 CONTRACT = (Path(__file__).parents[3] / "contracts" / "rows.md").read_text("utf-8")
-ROWS, CHUNKS = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", CONTRACT, re.DOTALL))
+ROWS, CHUNKS, _ = (
+    json.loads(text) for text in re.findall(r"```json\n(.*?)```", CONTRACT, re.DOTALL)
+)
 CASES = [
     pytest.param(chunk_format, case, id=f"{chunk_format.name}: {case['name']}")
     for chunk_format, name in ((ChunkFormat.CSV, "csv"), (ChunkFormat.NDJSON, "ndjson"))
