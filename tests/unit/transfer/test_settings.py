@@ -38,7 +38,7 @@ def test_what_is_no_key_is_not_told(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
 
-    with pytest.raises(ValueError, match="hexadecimal|32 bytes") as refused:
+    with pytest.raises(ValueError, match=r"hexadecimal|32 bytes") as refused:
         _ = settings(file).pseudonym_key
 
     assert "secret" not in repr(refused.value)

@@ -89,7 +89,11 @@ async def list_deliveries(
         },
         304: {"description": "The caller has this segment"},
         **problems.declare(
-            *RECEIVING, "delivery-unknown", "segment-unknown", "range-not-satisfiable"
+            *RECEIVING,
+            "delivery-unknown",
+            "terms-changed",
+            "segment-unknown",
+            "range-not-satisfiable",
         ),
     },
 )
@@ -130,6 +134,7 @@ async def get_segment(
     responses=answers(
         schemas.Receipt,
         "delivery-unknown",
+        "terms-changed",
         "receipt-differs",
         "body-invalid",
         text="Both sides' figures",
