@@ -117,7 +117,7 @@ def decode_cursor(cursor: str, shape: Sequence[type]) -> list[str | int]:
     """Return the keyset position in `cursor`.
 
     Raises:
-        CursorInvalid: not of this shape.
+        CursorInvalid: not of this shape, or with a text that no database takes.
     """
     try:
         value = strict_loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), max_bytes=500)
@@ -127,6 +127,7 @@ def decode_cursor(cursor: str, shape: Sequence[type]) -> list[str | int]:
         not isinstance(value, list)
         or [type(member) for member in value] != list(shape)
         or encode_cursor(value) != cursor  # the decoder passes over what is not base64
+        or any(isinstance(member, str) and "\0" in member for member in value)
     ):
         raise CursorInvalid("The cursor is not one that this list gave out.")
     return value

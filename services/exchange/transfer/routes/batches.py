@@ -250,7 +250,7 @@ async def list_chunks(
     async with _db(request).begin() as tx:
         await actions.require_batch(tx, entry, batch)
         found = await store.list_chunks(
-            tx, batch, after=min(after, batches.MAX_CHUNKS), limit=limit + 1
+            tx, batch, after=max(-1, min(after, batches.MAX_CHUNKS)), limit=limit + 1
         )
     page = Page[ChunkShape](
         items=[ChunkShape.of(each) for each in found[:limit]],

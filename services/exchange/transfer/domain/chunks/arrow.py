@@ -11,6 +11,7 @@ from services.exchange.transfer.domain.chunks.blocks import (
     Column,
     block_rows,
     known_names,
+    repeated_name,
     require_columns,
     require_rows,
     require_unpacked,
@@ -92,9 +93,11 @@ def _readers(body: Any, layout: Layout, *, changes: bool) -> dict[str, Callable[
             "An Arrow IPC stream is expected, beginning with its schema."
         ) from error
     names = [name for name, _ in fields]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)[:80]
-        raise SchemaMismatch(f"The column {repeated!r} occurs twice.", pointer=pointer_of(repeated))
+    repeated = repeated_name(names)
+    if repeated is not None:
+        raise SchemaMismatch(
+            f"The column {repeated[:80]!r} occurs twice.", pointer=pointer_of(repeated[:80])
+        )
     require_columns(names, layout, "", changes=changes)
     items = known_names(layout, changes=changes)
     return {name: _reader(name, kind, items[name]) for name, kind in fields}

@@ -1,6 +1,6 @@
 """Blocks: some rows of a chunk as columns of canonical texts, whatever format they came in."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +61,16 @@ def known_names(layout: Layout, *, changes: bool) -> dict[str, Item | None]:
     """Return the names that columns may have, with their items; None is the operation."""
     names: dict[str, Item | None] = dict(layout.by_name)
     return names | {OPERATION: None} if changes else names
+
+
+def repeated_name(names: Sequence[str]) -> str | None:
+    """Return a name that occurs twice, or None; in one pass, as there may be a million."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def require_columns(names: Collection[str], layout: Layout, where: str, *, changes: bool) -> None:

@@ -16,6 +16,7 @@ from services.exchange.transfer.domain.chunks.blocks import (
     Block,
     block_rows,
     known_names,
+    repeated_name,
     require_columns,
     require_rows,
     require_utf8,
@@ -44,8 +45,8 @@ def read(body: Any, layout: Layout, *, changes: bool) -> Iterator[Block]:
         body = body.slice(3)
     require_utf8(body)
     names, header = _header(body)
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
+    repeated = repeated_name(names)
+    if repeated is not None:
         raise _malformed(1, f"the column {repeated[:80]!r} occurs twice.", repeated[:80])
     require_columns(names, layout, pointer_of(1), changes=changes)
     if header == body.size:
