@@ -9,6 +9,7 @@ import typer
 
 from datong.cli import (
     agencies,
+    applying,
     audit,
     batches,
     catalogue,
@@ -56,7 +57,17 @@ def build() -> typer.core.TyperGroup:
         rich_markup_mode="markdown",
     )
     application.callback()(_options)
-    for module in (credentials, data, batches, deliveries, reconciliation, requests, grants, proof):
+    for module in (
+        credentials,
+        data,
+        batches,
+        deliveries,
+        reconciliation,
+        requests,
+        grants,
+        applying,
+        proof,
+    ):
         module.add_commands(application)
     application.add_typer(catalogue.commands(), name="catalogue")
     application.add_typer(grants.grants(), name="grants")
