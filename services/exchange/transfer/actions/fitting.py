@@ -4,7 +4,7 @@ A subscription that moves receives the whole table of its new view, which remove
 no more. A grant that was only prolonged, suspended or resumed changes nothing here.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from kit import outbox
@@ -24,11 +24,12 @@ async def fit_all(context: Context, grants: Collection[str]) -> int:
     """
     async with context.db.begin() as tx:
         found = await subscriptions.active_under(tx, grants)
+    changed = outdated(context, found)
     moved = 0
     for each in found:
-        grant = context.copies.grants.get(each.grant)
-        if grant is None or not _is_outdated(each, grant):
+        if each.grant not in changed:
             continue
+        grant = context.copies.grants[each.grant]
         async with context.db.begin() as tx:
             await subscriptions.lock_entry(tx, each.entry)
             known = await subscriptions.active_subscription(tx, each.grant, each.system)
@@ -37,6 +38,16 @@ async def fit_all(context: Context, grants: Collection[str]) -> int:
     if moved:
         log.info("subscriptions moved to what is granted now", moved=moved)
     return moved
+
+
+def outdated(context: Context, found: Iterable[Subscription]) -> set[str]:
+    """Return the grants of those subscriptions whose terms are older than ours, and others."""
+    grants = context.copies.grants
+    return {
+        each.grant
+        for each in found
+        if (grant := grants.get(each.grant)) is not None and _is_outdated(each, grant)
+    }
 
 
 async def fit(tx: Tx, known: Subscription, grant: Grant) -> Subscription:

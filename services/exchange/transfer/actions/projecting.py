@@ -17,6 +17,7 @@ from kit import outbox
 from kit.db import Tx
 from kit.logging import get_logger
 from services.exchange.transfer import domain, events
+from services.exchange.transfer.actions import fitting
 from services.exchange.transfer.domain import (
     CopyReader,
     DeliveryKind,
@@ -114,8 +115,11 @@ async def _deliver(
     Args:
         make: returns None when rows cannot be told apart by the items any more.
     """
-    async with context.db.begin() as tx:
-        found = await subscriptions.lock_receivers(tx, projection.id)
+    found = await _receivers(context, projection.id)
+    # Whoever subscribed by an older copy of a grant than ours was not there when we heard of it.
+    if outdated := fitting.outdated(context, found):
+        await fitting.fit_all(context, outdated)
+        found = await _receivers(context, projection.id)
     waiting = [each for each in found if wants(each) and not _is_over(each, context)]
     made = await make() if waiting else None
     handed: list[HandedOut] = []
@@ -130,6 +134,11 @@ async def _deliver(
             await _end(tx, context, receivers, "key-not-granted")
     if made is not None:
         DELIVERIES.labels(made.projected.kind.value).inc(len(handed))
+
+
+async def _receivers(context: Context, projection: str) -> list[Subscription]:
+    async with context.db.begin() as tx:
+        return await subscriptions.lock_receivers(tx, projection)
 
 
 def _is_over(subscription: Subscription, context: Context) -> bool:

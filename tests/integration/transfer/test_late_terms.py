@@ -1,0 +1,34 @@
+"""A call that decided by an older copy of a grant than the worker's leaves nothing behind."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.transfer.conftest import Town
+from tests.integration.transfer.receiving import Department, department
+
+ROWS: list[dict[str, Any]] = [{"code": "330000", "name": "浙江省", "level": 1}]
+
+
+def narrow_before(town: Town, health: Department) -> None:
+    """Let the worker have heard of narrower terms when nobody had subscribed yet."""
+    health.give(["code", "name"])
+    town.fitting._changed.clear()
+
+
+@pytest.mark.parametrize("starts", ["beginning", "now"])
+async def test_who_subscribed_by_older_terms_is_moved_by_the_next_work(
+    town: Town, starts: str
+) -> None:
+    await town.publish_rows(ROWS)
+    health = department(town)
+    await health.subscribe(starts)
+    narrow_before(town, health)
+
+    await town.publish_rows([{**ROWS[0], "level": 2}])
+
+    await health.look_again()
+    assert [item["name"] for item in health.subscription["items"]] == ["code", "name"]
+    (delivery,) = await health.deliveries()
+    assert delivery["kind"] == "table"
+    assert await health.catch_up() == ["agreed"]
