@@ -377,6 +377,24 @@ async def test_the_table_follows_a_change_of_the_layout(consumer: Consumer) -> N
     ]
 
 
+async def test_another_subscription_with_other_items_may_die_before_its_table_comes(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivering = consumer.delivering
+    delivering.table(TRICKY)
+    await consumer.run()
+    monkeypatch.setattr("tests.support.delivering.SUBSCRIPTION", SUBSCRIPTION[:-1] + "f")
+    delivering.made.clear()
+    delivering.items = [item("code", key=True), item("mayor")]
+    delivering.table([{"code": "1", "mayor": "甲"}])
+    for _ in range(2):
+        with pytest.raises(Crash):
+            await consumer.run(dies_at=Step.FOUND)
+
+    assert [entry.state for entry in await consumer.run()] == ["agreed"]
+    assert consumer.execute(f"SELECT code, mayor FROM {TABLE}") == [("1", "甲")]
+
+
 async def test_a_layout_that_has_gone_is_passed_over(consumer: Consumer) -> None:
     delivering = consumer.delivering
     delivering.table(TRICKY)

@@ -145,12 +145,12 @@ class SqliteStore:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {CURSOR_TABLE} ({columns})")
             present = self._read(connection)
             require_resource(present, resource)
-            self._make_table(connection, items, present, from_beginning=from_beginning)
+            layout = self._make_table(connection, items, present, from_beginning=from_beginning)
             if present is None or present.subscription != subscription:
                 connection.execute(
                     f'INSERT OR REPLACE INTO {CURSOR_TABLE} ("table", resource, subscription, '  # noqa: S608
                     "sequence, receipted, items) VALUES (?, ?, ?, 0, 1, ?)",
-                    [self.table, resource, subscription, items_text(items)],
+                    [self.table, resource, subscription, items_text(layout)],
                 )
             cursor = self._read(connection)
         if cursor is None:
@@ -342,13 +342,14 @@ class SqliteStore:
         cursor: Cursor | None,
         *,
         from_beginning: bool,
-    ) -> None:
+    ) -> Sequence[Item]:
+        """Make the table, or check the one there; return its layout, which a delivery changes."""
         kind = connection.execute(
             "SELECT type FROM sqlite_master WHERE name = ?", [self.table]
         ).fetchone()
         if kind is None:
             self._create(connection, items)
-            return
+            return items
         if kind[0] != "table":
             require_fit(self.table, ["it is no table"], has_foreign_rows=False)
         layout = items if cursor is None else cursor.items
@@ -358,6 +359,7 @@ class SqliteStore:
         )
         wrong = self._wrong_with(connection, layout)
         require_fit(self.table, wrong, has_foreign_rows=is_foreign)
+        return layout
 
     def _create(self, connection: sqlite3.Connection, items: Sequence[Item]) -> None:
         columns = ", ".join(f"{quoted(item.name)} {TYPES[item.type]}" for item in items)

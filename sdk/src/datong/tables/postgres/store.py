@@ -82,7 +82,7 @@ class PostgresStore:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {CURSOR_TABLE} ({described})")
             present = self._lock(connection)
             require_resource(present, resource)
-            self._make_table(connection, items, present, from_beginning=from_beginning)
+            layout = self._make_table(connection, items, present, from_beginning=from_beginning)
             if present is None or present.subscription != subscription:
                 connection.execute(
                     f'INSERT INTO {CURSOR_TABLE} ("table", resource, subscription, sequence, '  # noqa: S608
@@ -91,7 +91,7 @@ class PostgresStore:
                     "sequence = 0, receipted = true, items = excluded.items, delivery = NULL, "
                     "kind = NULL, version = NULL, added = NULL, updated = NULL, deleted = NULL, "
                     "rows = NULL, digest = NULL, state = NULL",
-                    [self.table, resource, subscription, items_text(items)],
+                    [self.table, resource, subscription, items_text(layout)],
                 )
             cursor = self._lock(connection)
         if cursor is None:
@@ -263,19 +263,21 @@ class PostgresStore:
         cursor: Cursor | None,
         *,
         from_beginning: bool,
-    ) -> None:
+    ) -> Sequence[Item]:
+        """Make the table, or check the one there; return its layout, which a delivery changes."""
         kind = connection.execute(
             "SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [self._name]
         ).fetchone()
         if kind is None:
             columns.create(connection, self._name, items)
-            return
+            return items
         if kind[0] not in ("r", "p"):
             require_fit(self.table, ["it is no table"], has_foreign_rows=False)
         layout = items if cursor is None else cursor.items
         is_foreign = cursor is None and from_beginning and self._has_rows(connection)
         wrong = columns.wrong_with(connection, self._name, layout)
         require_fit(self.table, wrong, has_foreign_rows=is_foreign)
+        return layout
 
     def _has_rows(self, connection: psycopg.Connection[Any]) -> bool:
         found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM {self._name})")  # noqa: S608
