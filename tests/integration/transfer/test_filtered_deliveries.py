@@ -1,12 +1,16 @@
 """Deliveries through row filters and masks, and grants that are narrowed while they go on."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from kit.db import Db
+from services.exchange.transfer.store import work
 from tests.integration.transfer.conftest import Town, item
 from tests.integration.transfer.receiving import Department, department, one_delivery
 
@@ -317,3 +321,26 @@ async def test_a_key_that_looks_alike_when_masked_cannot_be_subscribed_to(
     answer = await health.call("POST", "subscriptions", {"from": "beginning"})
 
     problem(answer, 409, "key-not-granted")
+
+
+async def test_a_worker_notices_a_grant_by_itself_and_tries_again_after_a_failure(
+    people: Town, health: Department
+) -> None:
+    await health.subscribe()
+    await follow(people, health)
+    away = replace(people.context, db=Db("postgresql://nobody@127.0.0.1:1/none", "transfer"))
+    health.give(NAMES, row_filter=IN_330106)
+    with pytest.raises(OSError, match="Connect"):
+        await people.fitting.fit(away)
+
+    noticing = asyncio.create_task(people.fitting.run(people.context))
+    deadline = asyncio.get_running_loop().time() + 10
+    while await work.claim(people.db, seconds=0) is None:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+    noticing.cancel()
+    await asyncio.wait([noticing])
+    await away.db.dispose()
+
+    await follow(people, health)
+    assert (health.sequence, seen(health, "name")) == (2, ["张三丰", "李四"])
