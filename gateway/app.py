@@ -24,7 +24,7 @@ from gateway.listener import (
 )
 from gateway.settings import PARTS, GatewaySettings
 from gateway.table import PermissionTable
-from gateway.upstream import Deadlines, Pool, SharedPool
+from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, owner_context
 from kit.kafka import client_options
 from kit.logging import get_logger
 from kit.serve import run_process
@@ -131,6 +131,7 @@ class Gateway:
         self.deadlines.stop()
         for pool in self.path.pools.values():
             await pool.close()
+        await self.path.owners.close()
         await self.evidence.stop()
         if not shipping.done():
             await self.shipper.stop(_SHIP_SECONDS)
@@ -165,6 +166,7 @@ class Gateway:
             ),
             tls=ClientFacingTls(settings),
             pools=self._pools(routes),
+            owners=self._owners(),
             local={"explain": explain},
             deadlines=self.deadlines,
         )
@@ -173,7 +175,7 @@ class Gateway:
         """Return a pool for each part, and another one for its slow calls if it has such."""
         settings = self._settings
         context, domain = client_context(settings), settings.trust_domain
-        slow = {route.lane: route.part for route in routes if route.slow}
+        slow = {route.lane: route.part for route in routes if route.slow and route.part in PARTS}
         quick = {
             part: Pool(
                 part,
@@ -198,6 +200,19 @@ class Gateway:
             for lane, part in slow.items()
         }
 
+    def _owners(self) -> OwnerPools:
+        """Return the pools of owners' services, which see the certificate that callers see."""
+        settings = self._settings
+        return OwnerPools(
+            lambda ca: owner_context(
+                ca, settings.server_certificate_file, settings.server_key_file
+            ),
+            self.deadlines,
+            settings.owner_connections,
+            settings.slow_calls,
+            allow_private=settings.allow_private_owners,
+        )
+
     def _collector(self) -> GatewayCollector:
         path, counts = self.path, self.path.counts
         numbers = DataPathNumbers(
@@ -215,7 +230,9 @@ class Gateway:
             },
             gauges=lambda: {"connections": len(path.connections), "in_hand": path.in_hand},
         )
-        return GatewayCollector(numbers, self.table, self.evidence, self.shipper, path.pools)
+        return GatewayCollector(
+            numbers, self.table, self.evidence, self.shipper, path.pools, path.owners
+        )
 
 
 async def serve(settings: GatewaySettings) -> None:

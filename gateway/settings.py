@@ -58,6 +58,17 @@ class GatewaySettings(PartSettings):
     slow_calls: int = Field(
         32, ge=1, description="Calls of that kind that one caller may have in hand at once."
     )
+    owner_connections: int = Field(
+        64,
+        ge=1,
+        description="Connections to each service of an owner; as many more wait in a queue, and "
+        "one caller gets half of them at most.",
+    )
+    allow_private_owners: bool = Field(
+        False,
+        description="Call services of owners at private and loopback addresses too, as on one "
+        "machine; refused in production.",
+    )
     header_seconds: float = Field(10.0, gt=0, description="A head that takes longer is refused.")
     body_seconds: float = Field(
         30.0,
@@ -84,10 +95,12 @@ class GatewaySettings(PartSettings):
     )
 
     @model_validator(mode="after")
-    def _refuse_test_hooks(self) -> Self:
+    def _refuse_in_production(self) -> Self:
         if self.environment == "production":
             for hook in self.test_hooks:
                 raise ValueError(f"DATONG_{hook.upper()} is refused in production")
+            if self.allow_private_owners:
+                raise ValueError("DATONG_ALLOW_PRIVATE_OWNERS is refused in production")
         return self
 
     @property

@@ -42,6 +42,7 @@ def document(
     facts: Mapping[str, Any] | None = None,
     errors: Sequence[Mapping[str, str]] = (),
     call: str | None = None,
+    status: int | None = None,
 ) -> bytes:
     """Return the problem document of `code` as JSON bytes.
 
@@ -50,12 +51,13 @@ def document(
         facts: the facts that decided.
         errors: `{"pointer", "detail"}` per wrong member (RFC 6901).
         call: id of the call, so that the caller can name it.
+        status: of this very refusal, where the meaning of the code names a second one.
     """
     entry = registry()[code]
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + code,
         "title": entry.title,
-        "status": entry.status,
+        "status": status or entry.status,
         "code": code,
         "detail": detail,
         "next_step": entry.next_step,

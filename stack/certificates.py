@@ -113,7 +113,6 @@ class _Authority:
         name: str,
         key: ec.EllipticCurvePublicKey,
         alternatives: Sequence[x509.GeneralName],
-        usages: Sequence[x509.ObjectIdentifier],
     ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         return (
@@ -122,7 +121,7 @@ class _Authority:
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(BOTH), critical=False)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -169,10 +168,9 @@ def _write(
     directory: Path,
     name: str,
     alternatives: Sequence[x509.GeneralName],
-    usages: Sequence[x509.ObjectIdentifier] = BOTH,
 ) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = authority.certify(name, key.public_key(), alternatives, usages)
+    certificate = authority.certify(name, key.public_key(), alternatives)
     pair = Pair(certificate=directory / f"{name}.pem", key=directory / f"{name}.key")
     pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     write_secret(pair.key, _pem(key))

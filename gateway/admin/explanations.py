@@ -14,7 +14,12 @@ from kit.canonical import NotStrictJson, strict_loads
 from kit.ids import is_plain_id, is_uuid
 
 MAX_BODY: Final = 65536
-_ROUTES: Final = {"query": "query", "batch": "subscribe", "publish": "open_batch"}
+_ROUTES: Final = {
+    "query": "query",
+    "batch": "subscribe",
+    "call": "call_get",
+    "publish": "open_batch",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Explainer:
         Args:
             caller: who asks; has been checked.
             body: strict JSON: `resource`, and optionally `mode` (query), `system` (the caller),
-                `purpose`, `grant`, `operation`, `items`.
+                `purpose`, `grant`, `items`; with mode `call` always `operation`.
             call: id of the asking call.
         """
         try:
@@ -76,6 +81,16 @@ class Explainer:
         holder = self._table.directory.holders.get(caller.subject)
         return holder is not None and "auditor" in holder.roles
 
+    def _operation(self, asked: Mapping[str, Any]) -> str | None:
+        """Return the operation as a call would have it: empty when the service has none such."""
+        if asked.get("mode") != "call":
+            return None
+        entry = self._table.entry_of(asked["resource"])
+        service = None if entry is None else entry.service
+        names = () if service is None else service.operations
+        name = str(asked["operation"])
+        return name if any(name == operation.name for operation in names) else ""
+
     def _explained(self, system: str, asked: Mapping[str, Any]) -> Explained:
         mode = asked.get("mode", "query")
         items = asked.get("items")
@@ -88,7 +103,7 @@ class Explainer:
             asked.get("purpose"),
             None,
             asked.get("grant"),
-            asked.get("operation"),
+            self._operation(asked),
             items=None if items is None else tuple(items),
         )
         checks = explain(self._table, call, time.time(), f"system/{system}")
@@ -130,8 +145,8 @@ _FORMS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         "This is the plain id of a resource.",
     ),
     "mode": (
-        lambda value: value in ("query", "batch", "publish"),
-        "The mode is query, batch or publish.",
+        lambda value: isinstance(value, str) and value in _ROUTES,
+        "The mode is query, batch, call or publish.",
     ),
     "system": (_is_uuid, "This is a UUID in lower case."),
     "grant": (_is_uuid, "This is a UUID in lower case."),
@@ -148,6 +163,8 @@ def _faults(asked: Any) -> list[tuple[str, str]]:
     if "resource" not in asked:
         return [("/resource", "The plain id of a resource is needed.")]
     faults = []
+    if (asked.get("mode") == "call") != ("operation" in asked):
+        faults.append(("/operation", "An operation is named with mode call, and only with it."))
     for name, value in asked.items():
         holds, sentence = _FORMS.get(name, (_never, "There is no such member."))
         if not holds(value):

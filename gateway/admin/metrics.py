@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 from gateway.evidence import Evidence, Shipper
 from gateway.table import PermissionTable
-from gateway.upstream import Pool
+from gateway.upstream import OwnerPool, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,20 @@ class GatewayCollector(Collector):
         evidence: Evidence,
         shipper: Shipper,
         pools: Mapping[str, Pool],
+        owners: Iterable[OwnerPool],
     ) -> None:
         self._numbers = numbers
         self._table = table
         self._evidence = evidence
         self._shipper = shipper
         self._pools = pools
+        self._owners = owners
 
     @override
     def collect(self) -> Iterable[Metric]:
         yield from self._data_path()
         yield from self._upstream()
+        yield from self._services()
         yield from self._permissions()
         yield from self._records()
 
@@ -86,6 +90,32 @@ class GatewayCollector(Collector):
             open_now.add_metric([part], pool.connections)
             failed.add_metric([part], pool.refused)
         yield open_now
+        yield failed
+
+    def _services(self) -> Iterable[Metric]:
+        open_now = GaugeMetricFamily(
+            "datong_gateway_owner_connections",
+            "Open connections to services of an owner",
+            labels=["owner"],
+        )
+        broken = GaugeMetricFamily(
+            "datong_gateway_owner_circuits_open",
+            "Services of an owner that are left alone since they failed",
+            labels=["owner"],
+        )
+        failed = CounterMetricFamily(
+            "datong_gateway_owner_failures",
+            "Connections to services of an owner that were not opened",
+            labels=["owner"],
+        )
+        pools = sorted(self._owners, key=lambda pool: pool.owner)
+        for owner, found in groupby(pools, key=lambda pool: pool.owner):
+            services = list(found)
+            open_now.add_metric([owner], sum(pool.connections for pool in services))
+            broken.add_metric([owner], sum(pool.breaker.is_open for pool in services))
+            failed.add_metric([owner], sum(pool.refused for pool in services))
+        yield open_now
+        yield broken
         yield failed
 
     def _permissions(self) -> Iterable[Metric]:

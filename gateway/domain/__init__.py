@@ -2,6 +2,7 @@
 
 from gateway.domain.call import Access, Call, Claims, Data, TokenProblem
 from gateway.domain.decision import Allowed, Check, Denied, decide, explain, recheck
+from gateway.domain.services import Operation, OwnService
 from gateway.domain.subjects import Agency, Credential, Entry, Grant, Party, Permissions
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Denied",
     "Entry",
     "Grant",
+    "Operation",
+    "OwnService",
     "Party",
     "Permissions",
     "TokenProblem",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Access = Literal["public", "certificate", "caller"]
-Data = Literal["query", "batch", "publish"]
+Data = Literal["query", "batch", "call", "publish"]
 TokenProblem = Literal["token-missing", "token-invalid"]
 
 
@@ -32,13 +32,13 @@ class Call:
         route: operationId.
         access: what the route asks of the connection.
         part: the part that answers.
-        data: the mode of a governed data call: `query` and `batch` need a grant that covers it,
-            `publish` ownership. None on the control plane.
+        data: the mode of a governed data call: `query`, `batch` and `call` need a grant that
+            covers it, `publish` ownership. None on the control plane.
         resource: plain id from the path of a data route.
         purpose: value of Datong-Purpose.
         case: value of Datong-Case; recorded, never decided upon.
         grant: grant id from Datong-Grant, without a version.
-        operation: operation of an owner's service; None for hosted data.
+        operation: operation of an owner's service, empty when none fits; None for hosted data.
         thumbprint: x5t#S256 of the connection's verified certificate.
         claims: of the verified token; None with `token_problem` saying why.
         token_detail: one sentence about a token that was refused.

@@ -15,9 +15,9 @@ from gateway.domain.subjects import Entry, Grant, Party, Permissions
 class Allowed:
     """The call may go on.
 
-    Under `grant` (queries, deliveries), by ownership of `entry` (publishing), or as control plane
-    (neither). `caller` is None on public routes only. While the table says `changes` and the time
-    is in [`since`, `until`), the same call would be allowed again.
+    Under `grant` (queries, deliveries, calls), by ownership of `entry` (publishing), or as control
+    plane (neither). `caller` is None on public routes only. While the table says `changes` and the
+    time is in [`since`, `until`), the same call would be allowed again.
     """
 
     grant: Grant | None = None
@@ -86,6 +86,7 @@ _BEFORE_GRANT: Final = {
     ("caller", None): _with_tests(_CALLER),
     ("caller", "query"): _UNDER_GRANT,
     ("caller", "batch"): _UNDER_GRANT,
+    ("caller", "call"): _UNDER_GRANT,
     ("caller", "publish"): _with_tests(_CALLER + caller_rules.SYSTEM + resource_rules.PUBLISHED),
 }
 """The rules by access and data, their tests alone, which is what a call that is allowed needs, and

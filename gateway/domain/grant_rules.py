@@ -81,11 +81,18 @@ def _mode_refusal(q: Question, grant: Grant) -> tuple[str, Facts]:
 
 
 def _operation_refusal(q: Question, grant: Grant) -> tuple[str, Facts]:
-    operation = q.call.operation or ""
+    operation = q.call.operation
+    granted = {**_about(grant), "granted": sorted(grant.operations)}
+    if not operation:
+        return (
+            "The method and path of the call fit no operation of the service; "
+            f"the grant {grant.id} covers {_listed(grant.operations)}.",
+            granted,
+        )
     return (
         f"The grant {grant.id} does not cover the operation {operation}; "
         f"it covers {_listed(grant.operations)}.",
-        {**_about(grant), "operation": operation, "granted": sorted(grant.operations)},
+        {**granted, "operation": operation},
     )
 
 

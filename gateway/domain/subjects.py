@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.services import OwnService
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -67,6 +69,8 @@ class Entry:
     """`published`, `withdrawn`, or a state before publication."""
     law_title: str | None = None
     law_article: str | None = None
+    service: OwnService | None = None
+    """The owner's own service, for mode `call`."""
     readable: bool = True
 
 

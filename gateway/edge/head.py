@@ -76,6 +76,7 @@ class Head:
         route: the operation that is called.
         target: path and query, byte for byte as they came.
         resource: plain id in the path of a data route.
+        rest: what stands for `{path}` in the route, with the slash before it.
         forwarded: header lines for the part, each beginning with CR LF.
         authorization: value of Authorization.
         call: Datong-Call, or None.
@@ -102,6 +103,7 @@ class Head:
         "length",
         "purpose",
         "resource",
+        "rest",
         "route",
         "target",
         "timeout",
@@ -111,6 +113,7 @@ class Head:
         self.route: Route = match.route
         self.target = target
         self.resource = match.resource
+        self.rest = match.rest
         self.forwarded: list[bytes] = []
         self.authorization: bytes | None = None
         self.call: str | None = None

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, cast
 from gateway.edge.refusal import EdgeRefusal, malformed
 
 Access = Literal["public", "certificate", "caller"]
-Data = Literal["query", "batch", "publish"]
+Data = Literal["query", "batch", "call", "publish"]
 
 BUFFERED_BODY: Final = 1 << 18
 """Bytes. A route with a greater body limit has its bodies passed on in pieces."""
@@ -36,7 +36,8 @@ class Route:
         method: upper case.
         path: template, such as `/data/v1/{resource}/query`.
         access: what the route asks of the connection.
-        part: the part that answers; `gateway` itself for explanations.
+        part: the part that answers; `gateway` itself for explanations and, since no part stands
+            between it and them, for calls to owners' services.
         body_limit: largest request body in bytes; 0 where the route takes none.
         data: the mode of a governed data call, None on the control plane.
         slow: whether a call may take long, since it waits for news or moves a large body. Such
@@ -65,10 +66,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route that fits a target; `resource` is the path's `{resource}`, if it has one."""
+    """A route that fits a target.
+
+    Args:
+        resource: the path's `{resource}`, if it has one.
+        rest: what stands for `{path}`, with the slash before it, if the route has one.
+    """
 
     route: Route
     resource: str | None
+    rest: bytes | None = None
 
 
 class _Node:
@@ -150,7 +157,8 @@ class Router:
                 {"allow": sorted(name.decode() for name in node.routes)},
                 allow,
             )
-        return Match(route, resource)
+        depth = route.path.count("/")
+        return Match(route, resource, b"/" + path.split(b"/", depth)[depth] if node.rest else None)
 
     def _add(self, route: Route) -> None:
         node = self._root
@@ -191,8 +199,10 @@ def _route(path: str, method: str, operation: Mapping[str, Any]) -> Route:
     data = operation.get("x-datong-data")
     if access not in ("public", "certificate", "caller") or not isinstance(part, str):
         raise ValueError(f"{method} {path}: x-datong-access or x-datong-part is missing")
-    if data not in (None, "query", "batch", "publish") or (data and access != "caller"):
+    if data not in (None, "query", "batch", "call", "publish") or (data and access != "caller"):
         raise ValueError(f"{method} {path}: x-datong-data does not fit")
+    if data == "call" and not path.endswith("/{path}"):
+        raise ValueError(f"{method} {path}: what is called in a service is the rest of the path")
     route = Route(
         operation["operationId"],
         method.upper().encode(),

@@ -46,6 +46,7 @@ _STATUS: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus
 }
 _NO_STORE: Final = b"\r\nCache-Control: no-store"
+_CHUNKED: Final = b"\r\nTransfer-Encoding: chunked"
 _BODYLESS: Final = frozenset({204, 304})
 
 
@@ -145,8 +146,9 @@ def refusal(
     call: str,
     facts: Mapping[str, object] | None = None,
     allow: str | None = None,
+    status: int | None = None,
 ) -> tuple[Answer, bytes]:
-    """Return the problem document of `code` as an answer and its body."""
+    """Return the problem document of `code` as an answer and its body; see `problems.document`."""
     entry = problems.registry()[code]
     lines = [b"\r\nContent-Type: application/problem+json", _NO_STORE]
     if allow is not None:
@@ -155,24 +157,24 @@ def refusal(
         lines.append(b'\r\nWWW-Authenticate: Bearer realm="datong"')
     elif entry.status == 503:
         lines.append(b"\r\nRetry-After: 2")
-    answer = Answer(entry.status, lines)
+    answer = Answer(status or entry.status, lines)
     answer.reason = code
-    return answer, problems.document(code, detail, facts=facts, call=call)
+    return answer, problems.document(code, detail, facts=facts, call=call, status=status)
 
 
 def head_bytes(
-    answer: Answer, *, length: int, date: bytes, names: Sequence[bytes], closes: bool
+    answer: Answer, *, length: int | None, date: bytes, names: Sequence[bytes], closes: bool
 ) -> bytes:
     """Return status line and header fields of an answer, with the empty line after them.
 
     Args:
-        length: bytes of the body.
+        length: bytes of the body; None when it follows in chunks.
         date: a Date line.
         names: lines with the call and its evidence.
     """
     status = _STATUS.get(answer.status) or b"HTTP/1.1 %d Other" % answer.status
     parts = [status, *answer.lines, *names, date]
     if answer.may_have_body:
-        parts.append(b"\r\nContent-Length: %d" % length)
+        parts.append(_CHUNKED if length is None else b"\r\nContent-Length: %d" % length)
     parts.append(b"\r\nConnection: close\r\n\r\n" if closes else b"\r\n\r\n")
     return b"".join(parts)

@@ -133,7 +133,7 @@ class CallInHand(Receiving):
         elif not self._evidence_accepts():
             self.refuse_unrecorded("evidence-unavailable", NO_EVIDENCE)
         elif route.part == "gateway":
-            self._answer_locally(head, outcome)
+            self._serve(head, outcome)
         else:
             self._forward(head, outcome)
 
@@ -161,7 +161,7 @@ class CallInHand(Receiving):
             head.purpose,
             head.case,
             head.grant,
-            None,
+            self._operation(head),
             connection.thumbprint,
             checked.claims,
             checked.problem,
@@ -171,6 +171,10 @@ class CallInHand(Receiving):
         if repeat is not None and isinstance(outcome, Allowed):
             repeat.decided(question, outcome, checked)
         return outcome
+
+    def _operation(self, _head: Head) -> str | None:
+        """Return the operation of an owner's service that is asked for: none, of a part."""
+        return None
 
     def _is_stale(self, outcome: Allowed | Denied, now: float) -> bool:
         """Tell whether a decision on data might be out of date."""
@@ -360,7 +364,8 @@ class CallInHand(Receiving):
             self._large.take(piece)
         self._answer_pieces = []
 
-    def _answer_locally(self, head: Head, allowed: Allowed) -> None:
+    def _serve(self, head: Head, allowed: Allowed) -> None:
+        """Answer what no part answers."""
         caller = allowed.caller
         if caller is None:
             raise AssertionError("local routes are for callers")

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 STALE: Final = "The gateway does not know whether its permissions are up to date."
 NO_EVIDENCE: Final = "The record of this call could not be made durable."
 _AFTER_DECISION: Final = frozenset(
-    {"service-unavailable", "deadline-exceeded", "answer-mismatch", "internal-error"}
+    {
+        "service-unavailable",
+        "owner-unavailable",
+        "deadline-exceeded",
+        "answer-mismatch",
+        "internal-error",
+    }
 )
 """Refusals of calls that were allowed: the way to the part or its answer failed."""
 _TEST_GAP: Final = 0.05
@@ -123,11 +129,12 @@ class Clearing:
         detail: str,
         facts: Mapping[str, FactValue] | None = None,
         allow: str | None = None,
+        status: int | None = None,
     ) -> None:
         """Answer with a problem document, after its record."""
         self._denied = code not in _AFTER_DECISION
         self._answer, self._body = refusal(
-            code, detail, call=self.call_id, facts=facts, allow=allow
+            code, detail, call=self.call_id, facts=facts, allow=allow, status=status
         )
         if not self.complete:
             self.connection.stop_hearing()
@@ -185,14 +192,20 @@ class Clearing:
             if fault is not None:
                 self.mismatch(fault)
                 return
-            denied = self._check_again()
-            if denied is not None:
-                self.drop_upstream()
-                self.forget_answer()
-                self._outcome = denied
-                self.refuse(denied.reason, denied.detail, denied.facts)
+            if self._is_refused_now():
                 return
         self._record(digest, size)
+
+    def _is_refused_now(self) -> bool:
+        """Refuse an answer that the present table lets nobody have; tell whether it did."""
+        denied = self._check_again()
+        if denied is None:
+            return False
+        self.drop_upstream()
+        self.forget_answer()
+        self._outcome = denied
+        self.refuse(denied.reason, denied.detail, denied.facts)
+        return True
 
     def _fault_of(self, answer: Answer) -> str | None:
         """Return what is wrong with how a part announced an answer that holds data."""
@@ -329,7 +342,7 @@ class Clearing:
         large = self._large
         if large is not None and large.broken is not None:
             self._withhold(large.broken)
-            self.refuse_unrecorded(large.broken, "The part broke off its answer.")
+            self.refuse_unrecorded(large.broken, "The answer broke off before it was sent.")
             return
         if time.monotonic() - self._checked_at > RECHECK_SECONDS and self._holds_data():
             denied = self._check_again()

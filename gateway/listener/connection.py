@@ -11,6 +11,7 @@ from gateway.edge import EdgeRefusal, Head
 from gateway.listener.call import CallInHand
 from gateway.listener.clearing import Clearing, State
 from gateway.listener.hearing import SLICE, Hearing
+from gateway.listener.owner_call import OwnerCall
 from gateway.listener.path import DataPath
 from gateway.listener.repeats import Repeat
 from gateway.listener.tokens import MISSING, Checked
@@ -141,6 +142,8 @@ class ClientConnection(Hearing, asyncio.Protocol):
     def new_call(
         self, head: Head | None, refused: EdgeRefusal | None, call: str | None
     ) -> CallInHand:
+        if head is not None and head.route.data == "call":
+            return OwnerCall(self, head, refused, call)
         return CallInHand(self, head, refused, call)
 
     # ---- for the call in hand ----

@@ -14,7 +14,7 @@ from gateway.evidence import Salts
 from gateway.listener.tls import ClientFacingTls
 from gateway.listener.tokens import VerifiedTokens
 from gateway.settings import GatewaySettings
-from gateway.upstream import NEVER, Deadlines, Pool
+from gateway.upstream import NEVER, Deadlines, OwnerPools, Pool
 
 FRESH_SECONDS: Final = 0.05
 """How long a look at the table's freshness holds; part of the bound on stale answers."""
@@ -123,6 +123,7 @@ class DataPath:
         table: decides; must answer from memory.
         evidence: where records go.
         pools: by lane, see `Route.lane`.
+        owners: the pools of owners' services.
         local: handlers of routes of the part `gateway`, by operationId.
 
     Attributes:
@@ -141,6 +142,7 @@ class DataPath:
         tokens: VerifiedTokens,
         tls: ClientFacingTls,
         pools: Mapping[str, Pool],
+        owners: OwnerPools,
         local: Mapping[str, LocalHandler],
         deadlines: Deadlines,
     ) -> None:
@@ -151,6 +153,7 @@ class DataPath:
         self.tokens = tokens
         self.tls = tls
         self.pools = pools
+        self.owners = owners
         self.local = local
         self.deadlines = deadlines
         self.counts = Counts()

@@ -31,6 +31,7 @@ def about_call(
         about["purpose"] = question.purpose
         about["case"] = question.case
         about["mode"] = question.data
+        about["operation"] = question.operation or None
         if question.claims is not None:
             about["token"] = question.claims.jti
     if outcome is not None:
@@ -79,6 +80,71 @@ def call_fields(
         fields["request_bytes"] = request_bytes
     if answer.enforced is not None and "grant_version" in fields:
         fields["grant_version"] = answer.enforced[1]
+    return fields
+
+
+def opened_fields(
+    about: About, *, record: str, closing: str, call: str, status: int, duration_us: int
+) -> dict[str, Any]:
+    """Return the fields of an `opened` record: an answer may begin, its end is not known yet.
+
+    Args:
+        about: is copied.
+        closing: id of the record that will end it.
+    """
+    return about | {
+        "type": "opened",
+        "record": record,
+        "closing": closing,
+        "call": call,
+        "decision": "allowed",
+        "status": status,
+        "duration_us": duration_us,
+    }
+
+
+def closed_fields(
+    about: About,
+    *,
+    record: str,
+    of: str,
+    call: str,
+    outcome: str,
+    reason: str | None,
+    status: int,
+    salt: bytes,
+    request_digest: bytes | None,
+    request_bytes: int,
+    answer_digest: bytes,
+    answer_bytes: int,
+    duration_us: int,
+) -> dict[str, Any]:
+    """Return the fields of a `closed` record, which ends what an `opened` one began.
+
+    Args:
+        about: is copied.
+        of: id of the `opened` record.
+        outcome: `whole`, or `cut` when not all of the answer was handed over; then `reason` is
+            the code, if there is one.
+        answer_digest, answer_bytes: of what was handed over; see `call_fields` for digests.
+    """
+    fields = about | {
+        "type": "closed",
+        "record": record,
+        "of": of,
+        "call": call,
+        "decision": "allowed",
+        "outcome": outcome,
+        "status": status,
+        "answer_digest": salted(salt, answer_digest),
+        "answer_bytes": answer_bytes,
+        "duration_us": duration_us,
+    }
+    if reason is not None:
+        fields["reason"] = reason
+    if request_digest is not None:
+        fields["request_digest"] = salted(salt, request_digest)
+        fields["request_bytes"] = request_bytes
     return fields
 
 

@@ -103,7 +103,7 @@ def learn(head: Head, data: bytes) -> Repeat | None:
         head: what the edge made of the call.
         data: the call, from the first byte of its request line.
     """
-    if head.chunked or head.closes or head.expects or head.route.streams:
+    if head.chunked or head.closes or head.expects or head.route.streams or head.rest is not None:
         return None
     line = b"%b %b HTTP/1.1\r\n" % (head.route.method, head.target)
     end = data.find(b"\r\n\r\n", len(line) - 2)

@@ -7,10 +7,11 @@ subject unusable. Members that are not read here may be anything.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.domain import Entry, Grant
+from gateway.domain import Entry, Grant, Operation, OwnService
+from kit.addresses import parse_https
 from kit.clock import parse_rfc3339
 
-ENTRY_CRITICAL: Final = frozenset({"share_class", "state", "items"})
+ENTRY_CRITICAL: Final = frozenset({"share_class", "state", "items", "service"})
 GRANT_CRITICAL: Final = frozenset(
     {
         "systems",
@@ -27,6 +28,7 @@ GRANT_CRITICAL: Final = frozenset(
 )
 """Restricting members that are enforced: here, or (items, row filter, masks) in transfer."""
 
+_MOST_SECONDS: Final = 60
 _SHARE_CLASSES: Final = frozenset({"unconditional", "conditional", "not_shared"})
 _ENTRY_STATES: Final = frozenset({"draft", "submitted", "approved", "published", "withdrawn"})
 _GRANT_STATES: Final = frozenset({"active", "suspended", "ended"})
@@ -51,8 +53,33 @@ def read_entry(data: Mapping[str, Any], readable: bool) -> Entry:
         state=_word(data, "state", _ENTRY_STATES),
         law_title=None if law is None else _text(law, "title"),
         law_article=None if law is None else _optional_text(law, "article"),
+        service=_service(data),
         readable=readable,
     )
+
+
+def _service(data: Mapping[str, Any]) -> OwnService | None:
+    """Read the owner's own service; it is absent from entries of hosted data."""
+    service = data.get("service")
+    if service is None:
+        return None
+    if not isinstance(service, Mapping) or not isinstance(service.get("operations"), list):
+        raise ValueError("service is no object with operations")
+    host, port = parse_https(_text(service, "address"))
+    seconds = _integer(service, "seconds")
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise ValueError("seconds are out of bounds")
+    operations = tuple(map(_operation, service["operations"]))
+    return OwnService(host, port, _optional_text(service, "ca"), seconds, operations)
+
+
+def _operation(data: Any) -> Operation:
+    if not isinstance(data, Mapping):
+        raise ValueError("an operation is no object")
+    path = _text(data, "path")
+    if not path.startswith("/"):
+        raise ValueError("a path does not begin with a slash")
+    return Operation(_text(data, "name"), _text(data, "method").encode(), path)
 
 
 def read_grant(data: Mapping[str, Any], version: int, readable: bool) -> Grant:

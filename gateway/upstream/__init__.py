@@ -1,7 +1,8 @@
-"""Calls to the parts: pooled keep-alive mTLS connections, by callbacks."""
+"""Calls to the parts and to owners' services: pooled keep-alive TLS connections, by callbacks."""
 
 from gateway.upstream.connection import Headers, Taker, UpstreamConnection
 from gateway.upstream.deadlines import NEVER, TICK, Deadlines, Timed
+from gateway.upstream.owners import OwnerPool, OwnerPools, owner_context
 from gateway.upstream.pool import Asker, Pool
 from gateway.upstream.shared import SharedAsker, SharedPool
 
@@ -11,10 +12,13 @@ __all__ = [
     "Asker",
     "Deadlines",
     "Headers",
+    "OwnerPool",
+    "OwnerPools",
     "Pool",
     "SharedAsker",
     "SharedPool",
     "Taker",
     "Timed",
     "UpstreamConnection",
+    "owner_context",
 ]

@@ -82,6 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     Attributes:
         known: whether it was opened to the right peer.
+        malformed: whether it ended because an answer broke HTTP or its limits.
         used: whether it has carried a call before; only then can it have gone stale.
         closing: whether it must not be given out any more.
         deadline: for `Deadlines`; the pool sets it while the connection is idle.
@@ -107,6 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
         "closing",
         "deadline",
         "known",
+        "malformed",
         "used",
     )
 
@@ -129,6 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._whole = b""
         self.used = False
         self.known = False
+        self.malformed = False
         self.closing = False
         self.deadline = NEVER
 
@@ -311,6 +314,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _fail(self) -> None:
         """End a connection whose answer breaks HTTP or its limits."""
         taker, self._taker = self._taker, None
+        self.malformed = True
         self._close()
         if taker is not None:
             taker.answer_failed(False)

@@ -54,6 +54,8 @@ class Pool:
         ValueError: `url` is not an https address with a port.
     """
 
+    idle_seconds = IDLE_SECONDS
+
     def __init__(
         self,
         part: str,
@@ -141,7 +143,7 @@ class Pool:
         if asker is not None:
             asker.upstream_ready(connection)
             return
-        connection.deadline = time.monotonic() + IDLE_SECONDS
+        connection.deadline = time.monotonic() + self.idle_seconds
         self._idle.append(connection)
 
     def lost(self, connection: UpstreamConnection) -> None:
@@ -182,15 +184,12 @@ class Pool:
 
     async def _connect(self) -> None:
         """Open one connection; whoever waits longest learns when that fails."""
-        host, port = self._address
         connection = UpstreamConnection(self)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection, host, port, ssl=self._context
-                )
+                await self._reach(connection)
         except (OSError, TimeoutError) as error:
-            log.warning("part not reached", peer=self.part, error=repr(error))
+            self._not_reached(error)
         finally:
             self._opening -= 1
         if not connection.known and not self._closed:
@@ -199,3 +198,18 @@ class Pool:
             if asker is not None:
                 asker.upstream_unavailable()
             self._open_more()
+
+    async def _reach(self, connection: UpstreamConnection) -> None:
+        """Connect and shake hands.
+
+        Raises:
+            OSError: the part cannot be reached, or is not trusted.
+        """
+        host, port = self._address
+        await asyncio.get_running_loop().create_connection(
+            lambda: connection, host, port, ssl=self._context
+        )
+
+    def _not_reached(self, error: Exception) -> None:
+        """Take note of why a connection was not opened."""
+        log.warning("part not reached", peer=self.part, error=repr(error))

@@ -38,7 +38,8 @@ from gateway.listener import (
     listening_socket,
 )
 from gateway.settings import PARTS, GatewaySettings
-from gateway.upstream import Deadlines, Pool, SharedPool
+from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, owner_context
+from gateway.upstream.owners import Resolve, resolve
 from kit.ids import uuid7
 from kit.tls import client_context
 from kit.tokens import SigningKey, Verifier, VerifyingKey, thumbprint
@@ -392,6 +393,8 @@ class World:
     keys: dict[str, VerifyingKey]
     fatal: list[Exception]
     clients: list[Client] = field(default_factory=list)
+    services: list[FakePart] = field(default_factory=list)
+    """Owners' services that a test has started."""
 
     def token(self, credentials: Credentials | None = None, **changed: Any) -> str:
         """Return a token of the health commission's system, or one with other claims."""
@@ -466,10 +469,13 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) -> World:
+async def open_world(
+    folder: Path, *, disk: Disk | None = None, resolve_owner: Resolve = resolve, **changed: Any
+) -> World:
     """Start a data path with a part behind all addresses.
 
     Args:
+        resolve_owner: how hosts of owners' services are looked up.
         changed: settings that differ from the defaults.
     """
     certificates = issue(folder / "internal", (*PARTS, "gateway"), datetime.now(UTC))
@@ -543,6 +549,16 @@ async def open_world(folder: Path, *, disk: Disk | None = None, **changed: Any) 
                 settings.slow_calls,
             )
         },
+        owners=OwnerPools(
+            lambda ca: owner_context(
+                ca, settings.server_certificate_file, settings.server_key_file
+            ),
+            deadlines,
+            settings.owner_connections,
+            settings.slow_calls,
+            allow_private=settings.allow_private_owners,
+            resolve=resolve_owner,
+        ),
         local={"explain": _explain},
         deadlines=deadlines,
     )
@@ -590,9 +606,11 @@ async def close_world(world: World) -> None:
     world.path.deadlines.stop()
     for pool in world.path.pools.values():
         await pool.close()
+    await world.path.owners.close()
     await world.evidence.stop()
     world.evidence.close()
-    await world.part.stop()
+    for part in (world.part, *world.services):
+        await part.stop()
 
 
 def with_world(**settings: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:

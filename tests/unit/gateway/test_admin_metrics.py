@@ -34,6 +34,7 @@ def test_everything_that_is_counted_is_shown(tmp_path: Path) -> None:
             evidence,
             Shipper(evidence, options),
             {},
+            [],
         )
     )
     text = generate_latest(registry).decode()

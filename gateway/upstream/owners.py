@@ -1,0 +1,229 @@
+"""Connections to owners' services: TLS 1.3, addresses looked at, one breaker and pool for each."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from typing_extensions import override
+
+from gateway.domain import OwnService
+from gateway.upstream.breaker import Breaker
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.shared import SharedPool
+from kit.addresses import is_public
+from kit.logging import get_logger
+
+IDLE_SECONDS: Final = 15.0
+"""Servers of all kinds stand there; many close an idle connection before a minute is over."""
+MAX_ADDRESSES: Final = 4
+"""Addresses of a name that are tried, one after the other."""
+MAX_POOLS: Final = 256
+"""Pools that are kept though nobody uses them."""
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""From host and port to IP addresses; raises `OSError` when there are none."""
+
+log = get_logger()
+
+
+class AddressRefused(OSError):
+    """The host leads to an address that this platform does not call."""
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Return the IP addresses of a host, as the system resolves it.
+
+    Raises:
+        OSError: it has none.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def owner_context(ca: str | None, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return a context for one service; blocks while files are read.
+
+    Args:
+        ca: PEM certificates that are trusted, and no others; None for those of the system.
+        certificate, key: PEM files of what the gateway presents when it is asked.
+
+    Raises:
+        OSError, ValueError: one of them cannot be used (`ssl.SSLError` is an `OSError`).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if ca is None:
+        context.load_default_certs()
+    else:
+        # What the owner names is trusted by itself, also when it is an intermediate CA.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=ca)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+class OwnerPool(SharedPool):
+    """At most `limit` connections to one service of an owner.
+
+    Args:
+        owner: agency whose service it is.
+        make_context: see `owner_context`; called with the CA, in a thread.
+        resolve: looks a host up, each time that a connection is opened.
+        allow_private: whether private and loopback addresses are called too.
+        limit, share: see `SharedPool`.
+
+    Attributes:
+        cause: why the last connection was not opened, as the fact `cause` of the refusal.
+    """
+
+    idle_seconds = IDLE_SECONDS
+
+    def __init__(
+        self,
+        owner: str,
+        service: OwnService,
+        make_context: Callable[[str | None], ssl.SSLContext],
+        deadlines: Deadlines,
+        limit: int,
+        share: int,
+        *,
+        resolve: Resolve,
+        allow_private: bool,
+    ) -> None:
+        host = f"[{service.host}]" if ":" in service.host else service.host
+        place = f"{host}:{service.port}"
+        # The context is made when it is needed first; until then this one trusts nobody.
+        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(
+            "the owner's service", f"https://{place}", nobody, "", deadlines, limit, share
+        )
+        self.owner = owner
+        self.breaker = Breaker()
+        self.cause = "unreachable"
+        self.origin = f"https://{place}".encode()
+        self.host_line = b"\r\nHost: " + place.encode()
+        self._ca = service.ca
+        self._make_context = make_context
+        self._made: ssl.SSLContext | None = None
+        self._resolve = resolve
+        self._allow_private = allow_private
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nobody would miss the pool."""
+        return not (self._open or self._waiting or self._opening or self.breaker.is_open)
+
+    @override
+    def knows(self, certificate: dict[str, Any] | None) -> bool:
+        """Return True: TLS has compared the certificate with the host's name."""
+        return True
+
+    @override
+    async def _reach(self, connection: UpstreamConnection) -> None:
+        host, port = self._address
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._context_of_service)
+        addresses = await self._resolve(host, port)
+        # Whoever answers for the name answers again at each connection: what is connected to is
+        # the address that was looked at, and one that leads inside spoils them all.
+        if not self._allow_private and not all(map(is_public, addresses)):
+            raise AddressRefused(f"{host} leads to an address that is not public")
+        error: OSError = OSError(f"{host} has no address")
+        for address in addresses[:MAX_ADDRESSES]:
+            try:
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, address, port, ssl=self._made, server_hostname=host
+                )
+            except OSError as failure:
+                error = failure
+            else:
+                return
+        raise error
+
+    def _context_of_service(self) -> ssl.SSLContext:
+        try:
+            return self._make_context(self._ca)
+        except (OSError, ValueError) as error:
+            raise ssl.SSLCertVerificationError(f"no context: {error!r}") from error
+
+    @override
+    def _not_reached(self, error: Exception) -> None:
+        self.cause = _cause(error)
+        log.warning(
+            "owner's service not reached",
+            owner=self.owner,
+            peer=self.origin.decode(),
+            cause=self.cause,
+            error=repr(error),
+        )
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, AddressRefused):
+        return "address"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "certificate"
+    return "tls" if isinstance(error, ssl.SSLError) else "unreachable"
+
+
+class OwnerPools:
+    """The pools of all services that are called, each made when it is first needed.
+
+    Args:
+        make_context: see `OwnerPool`.
+        limit: connections to one service.
+        share: calls of one caller to one service at once; at most half of the connections.
+    """
+
+    def __init__(
+        self,
+        make_context: Callable[[str | None], ssl.SSLContext],
+        deadlines: Deadlines,
+        limit: int,
+        share: int,
+        *,
+        allow_private: bool,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self._make_context = make_context
+        self._deadlines = deadlines
+        self._limit = limit
+        self._share = min(share, max(1, limit // 2))
+        self._allow_private = allow_private
+        self._resolve = resolve
+        self._pools: dict[tuple[str, str, int, str | None], OwnerPool] = {}
+
+    def __iter__(self) -> Iterator[OwnerPool]:
+        return iter(list(self._pools.values()))
+
+    def pool(self, owner: str, service: OwnService) -> OwnerPool:
+        """Return the pool of a service.
+
+        Two owners never share one: else whoever names another's address could spoil it for him.
+        """
+        key = (owner, service.host, service.port, service.ca)
+        found = self._pools.get(key)
+        if found is None:
+            if len(self._pools) >= MAX_POOLS:
+                self._pools = {k: pool for k, pool in self._pools.items() if not pool.is_idle}
+            found = self._pools[key] = OwnerPool(
+                owner,
+                service,
+                self._make_context,
+                self._deadlines,
+                self._limit,
+                self._share,
+                resolve=self._resolve,
+                allow_private=self._allow_private,
+            )
+        return found
+
+    async def close(self) -> None:
+        """Close all connections; those that carry a call are cut."""
+        for pool in self._pools.values():
+            await pool.close()
