@@ -42,13 +42,14 @@ async def test_a_query_carries_token_purpose_case_and_call_and_gives_rows(
 
     async with AsyncClient(place.identity(double)) as client:
         rows = await client.query(
-            "divisions", purpose="registration", key={"code": "330100"}, case="卫健-7"[3:]
+            "divisions", purpose="registration", key={"code": "330100"}, case="卫健〔2026〕7号"
         )
 
     (call,) = double.of(QUERY)
     assert call.json() == {"key": {"code": "330100"}}
     assert call.headers["authorization"] == "Bearer a.b.c"
     assert call.headers["datong-purpose"] == "registration"
+    assert call.headers["datong-case"] == "卫健〔2026〕7号"
     assert call.headers["datong-call"] == rows.call
     assert rows.rows == ROWS["rows"]
     assert (rows.next, rows.evidence, rows.salt) == (None, "e1", "s1")

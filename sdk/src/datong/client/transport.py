@@ -121,7 +121,10 @@ class Transport:
         request = self._http.build_request(
             operation.method,
             self.gateway + operation.path,
-            headers={**operation.headers, **headers, "Datong-Call": call},
+            headers=[
+                (name.encode("ascii"), value.encode("utf-8"))  # a file number may be 〔2026〕1号
+                for name, value in {**operation.headers, **headers, "Datong-Call": call}.items()
+            ],
             content=operation.body if operation.method != "GET" else None,
             extensions={"trace": trace},
         )
