@@ -100,6 +100,7 @@ class Writer:
             newest.size,
             {topic: dict(offsets) for topic, offsets in newest.positions.items()},
             self._committer.load_digests,
+            self._committer.load_record,
             self._clock,
         )
         self._number = newest.number

@@ -16,6 +16,8 @@ from tests.support.load_run import LoadedCall
 from tests.support.town import TestTown
 
 BUNDLE = 256
+TERMINAL = {"call", "closed", "unknown"}
+"""Types of the one record that ends a call."""
 
 
 def records_of(package: Path) -> list[dict[str, Any]]:
@@ -75,7 +77,8 @@ def losses(calls: Iterable[LoadedCall], records: Iterable[dict[str, Any]]) -> Lo
     """
     known = list(records)
     withheld = {record["of"] for record in known if record["type"] == "withheld"}
-    terminal = _by_call(record for record in known if record["type"] == "call")
+    withheld |= {record["record"] for record in known if record.get("outcome") == "cut"}
+    terminal = _by_call(record for record in known if record["type"] in TERMINAL)
     found = Losses()
     for call in calls:
         of_call, outcome = terminal[call.call], call.outcome
@@ -101,6 +104,8 @@ def _by_call(records: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]
 def _says_the_same(outcome: dict[str, Any], record: dict[str, Any], withheld: set[str]) -> bool:
     if "evidence" not in outcome:  # a refusal took the place of the answer on record
         return outcome["status"] >= 400 and record["record"] in withheld
+    if record["type"] == "unknown":
+        return record["record"] == outcome["evidence"] and record["status"] == outcome["status"]
     salt = base64.urlsafe_b64decode(outcome["salt"] + "=")
     digests = [
         sha256(salt + bytes.fromhex(outcome[name])).hexdigest()

@@ -231,6 +231,10 @@ class Committer:
             if found:
                 return
 
+    def load_record(self, leaf: int) -> bytes:
+        """Return the bytes of a committed record."""
+        return LogView(self.store, self._newest()).record(leaf)
+
     def _newest(self) -> Commit:
         if self.newest is None:
             raise RuntimeError("the committer is not open")

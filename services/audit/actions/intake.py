@@ -20,11 +20,13 @@ from services.audit.domain.epochs import DIGEST_BYTES, Arrival, Epoch, Key, Ledg
 from services.audit.domain.records import (
     ALARM_EPOCH,
     ALARM_INSTANCE,
+    MAX_HEADING,
     Heading,
     RecordUnreadable,
     alarm_record,
     fact_record,
     heading,
+    unknown_record,
 )
 from services.audit.domain.tiles import MAX_RECORD_BYTES
 from services.audit.domain.tree import leaf_hash
@@ -35,6 +37,9 @@ ALARM_KEY: Final = (ALARM_INSTANCE, ALARM_EPOCH)
 
 LoadDigests = Callable[[Epoch, int], Iterable[tuple[int, bytes]]]
 """From an epoch and a number to (number, leaf hash) of the log's records down to that number."""
+
+LoadRecord = Callable[[int], bytes]
+"""From a leaf index of the committed log to the record's bytes."""
 
 
 @dataclass(slots=True)
@@ -65,19 +70,22 @@ class Intake:
         size: size of the log as of the last commit.
         positions: bus positions as of the last commit.
         load_digests: looks numbers up that the ledger no longer remembers.
-        clock: for the times of alarms.
+        load_record: reads what was opened before this process began.
+        clock: for the times of alarms and of what is unknown.
     """
 
     ledger: Ledger
     size: int
     positions: dict[str, dict[str, int]]
     load_digests: LoadDigests
+    load_record: LoadRecord
     clock: Clock
     records: list[bytes] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
     salts: list[tuple[str, bytes]] = field(default_factory=list)
     repeated: set[Key] = field(default_factory=set)
     alarms: int = 0
+    opened: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def take(self, messages: Iterable[Received]) -> None:
         """Take messages in, in the order given."""
@@ -159,16 +167,47 @@ class Intake:
             arrival = self.ledger.arrival(found.key, found.sequence, digest)
         if arrival is Arrival.NEW:
             at = self._append(data, leaf)
-            self.ledger.enter(found.key, found.sequence, digest, at, found.at)
-            if found.type == "epoch":
-                self._follow(found, fields, at)
-            elif found.type == "end":
-                self.ledger.end(found.key)
+            epoch = self.ledger.enter(found.key, found.sequence, digest, at, found.at)
+            if found.type != "call":
+                self._note(found, fields, at)
+            if epoch.opened and epoch.is_settled:
+                self._give_up(found.key)
         elif arrival is Arrival.CONFLICT:
             self._conflict(found, data, leaf)
         else:
             self.repeated.add(found.key)
         return arrival is Arrival.NEW
+
+    def _note(self, found: Heading, fields: Mapping[str, Any], leaf: int) -> None:
+        """Take note of what a new record says about its epoch, or about another record."""
+        if found.type == "epoch":
+            self._follow(found, fields, leaf)
+        elif found.type == "end":
+            self.ledger.end(found.key)
+        elif found.type == "opened":
+            closing = fields.get("closing")
+            if isinstance(closing, str) and 0 < len(closing) <= MAX_HEADING:
+                self.ledger.open(found.key, closing, leaf)
+                self.opened[closing] = fields
+        elif found.type == "closed":
+            self.ledger.close(found.key, found.record)
+            self.opened.pop(found.record, None)
+
+    def _give_up(self, key: Key) -> None:
+        """Say of what an epoch left open that nobody knows how it ended."""
+        for closing, leaf in sorted(self.ledger.give_up(key).items()):
+            fields = self.opened.pop(closing, None)
+            if fields is None:
+                fields = orjson.loads(self.load_record(leaf))
+            unknown = unknown_record(
+                fields, sequence=self._own_number(), at=rfc3339(self.clock.now())
+            )
+            self._enter(heading(unknown), canonical(unknown), unknown)
+
+    def _own_number(self) -> int:
+        """Return the number of the next record that this writer makes itself."""
+        epoch = self.ledger.epochs.get(ALARM_KEY)
+        return 1 if epoch is None else epoch.last + 1
 
     def _remember(self, key: Key, sequence: int) -> None:
         digests = self.ledger.digests(key)
@@ -180,6 +219,12 @@ class Intake:
         previous, last = fields.get("previous_epoch"), fields.get("previous_sequence")
         if isinstance(previous, str) and type(last) is int and last >= 0:
             self.ledger.follow(found.key, previous, last, leaf)
+            if self.ledger.epochs[found.instance, previous].is_settled:
+                self._give_up((found.instance, previous))
+        else:
+            # The slot's spool was empty: whatever its earlier epochs left is lost.
+            for earlier in self.ledger.before(found.key):
+                self._give_up(earlier)
 
     def _conflict(self, found: Heading, data: bytes, leaf: bytes) -> None:
         """Keep both: the other bytes enter the log too, followed by an alarm."""
@@ -189,10 +234,9 @@ class Intake:
 
     def _alarm(self, reason: str, about: Mapping[str, str | int]) -> None:
         self.alarms += 1
-        epoch = self.ledger.epochs.get(ALARM_KEY)
         fields = alarm_record(
             record=uuid7(),
-            sequence=1 if epoch is None else epoch.last + 1,
+            sequence=self._own_number(),
             at=rfc3339(self.clock.now()),
             reason=reason,
             about=about,

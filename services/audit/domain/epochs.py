@@ -21,6 +21,9 @@ MAX_OLDER: Final = 500_000
 
 MAX_SEQUENCE: Final = 2**53 - 1
 
+CLOSED_EARLY: Final = -1
+"""Stands for the leaf of an `opened` record that has not come yet."""
+
 Key = tuple[str, str]
 """Instance and epoch."""
 
@@ -53,6 +56,8 @@ class Epoch:
         first_leaf, last_leaf: leaf indexes between which the epoch's records lie.
         last_at: time of the record with the highest number (RFC 3339).
         conflicts: numbers for which the log holds other bytes too: (number, hex of the digest).
+        opened: leaf of each `opened` record that nothing has closed, by the id of what will;
+            `CLOSED_EARLY` for one that is missing, though what closes it is there.
     """
 
     instance: str
@@ -65,6 +70,12 @@ class Epoch:
     last_leaf: int = 0
     last_at: str = ""
     conflicts: set[tuple[int, str]] = field(default_factory=set)
+    opened: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether no further record can come: it is over, and nothing is missing."""
+        return not self.is_open and not self.gaps
 
     @property
     def accepted(self) -> int:
@@ -104,7 +115,12 @@ class Epoch:
 
     def copy(self) -> "Epoch":
         """Return a copy that later entries do not change."""
-        return replace(self, missing=list(self.missing), conflicts=set(self.conflicts))
+        return replace(
+            self,
+            missing=list(self.missing),
+            conflicts=set(self.conflicts),
+            opened=dict(self.opened),
+        )
 
     def as_data(self) -> dict[str, Any]:
         """Return the JSON form that commits hold; defaults are left out."""
@@ -124,6 +140,8 @@ class Epoch:
             data["ended"] = True
         if self.conflicts:
             data["conflicts"] = [list(pair) for pair in sorted(self.conflicts)]
+        if self.opened:
+            data["opened"] = dict(self.opened)
         return data
 
     @classmethod
@@ -140,6 +158,7 @@ class Epoch:
             last_leaf=data["last_leaf"],
             last_at=data["last_at"],
             conflicts={(number, digest) for number, digest in data.get("conflicts", ())},
+            opened=dict(data.get("opened", {})),
         )
 
 
@@ -239,6 +258,37 @@ class Ledger:
         """Enter that an epoch has its end record."""
         self.epochs[key].ended = True
         self.changed.add(key)
+
+    def open(self, key: Key, closing: str, leaf: int) -> None:
+        """Enter that an answer was opened at `leaf`, which the record `closing` will close."""
+        opened = self.epochs[key].opened
+        if opened.pop(closing, None) is None:
+            opened[closing] = leaf
+        self.changed.add(key)
+
+    def close(self, key: Key, closing: str) -> None:
+        """Enter that the record `closing` has closed what was opened, or what is still to come."""
+        opened = self.epochs[key].opened
+        if opened.pop(closing, None) is None:
+            opened[closing] = CLOSED_EARLY
+        self.changed.add(key)
+
+    def give_up(self, key: Key) -> dict[str, int]:
+        """Forget what is open in an epoch; return the leaves by the ids of what would close it."""
+        epoch = self.epochs[key]
+        opened, epoch.opened = epoch.opened, {}
+        if opened:
+            self.changed.add(key)
+        return {closing: leaf for closing, leaf in opened.items() if leaf != CLOSED_EARLY}
+
+    def before(self, key: Key) -> list[Key]:
+        """Return the epochs of the same instance that began earlier and left something open."""
+        instance, name = key
+        return [
+            each
+            for each, epoch in sorted(self.epochs.items())
+            if each[0] == instance and each[1] < name and epoch.opened
+        ]
 
     def _epoch(self, key: Key, leaf: int) -> Epoch:
         epoch = self.epochs.get(key)

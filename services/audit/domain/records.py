@@ -151,6 +151,27 @@ def _is_flat(value: Any) -> bool:
     return isinstance(value, str) or (type(value) is int and abs(value) <= MAX_SEQUENCE)
 
 
+def unknown_record(opened: Mapping[str, Any], *, sequence: int, at: str) -> dict[str, Any]:
+    """Return the record that ends an answer of which nobody knows how it ended.
+
+    Args:
+        opened: fields of the `opened` record; `closing` is a text.
+    """
+    about = {name: value for name, value in opened.items() if _is_flat(value)}
+    of = about["record"]
+    record = about.pop("closing")
+    about.pop("duration_us", None)
+    return about | {
+        "type": "unknown",
+        "record": record,
+        "of": of,
+        "instance": ALARM_INSTANCE,
+        "epoch": ALARM_EPOCH,
+        "sequence": sequence,
+        "at": at,
+    }
+
+
 def alarm_record(
     *, record: str, sequence: int, at: str, reason: str, about: Mapping[str, str | int]
 ) -> dict[str, Any]:

@@ -54,7 +54,12 @@ class Town:
         )
         newest = self.committer.open()
         self.intake = Intake(
-            self.committer.ledger(), newest.size, {}, self.committer.load_digests, SystemClock()
+            self.committer.ledger(),
+            newest.size,
+            {},
+            self.committer.load_digests,
+            self.committer.load_record,
+            SystemClock(),
         )
         self.indexer = Indexer(place.store, db, keep_salts=True)
         self.auditor = self.identities.person("audit-office", "auditor")

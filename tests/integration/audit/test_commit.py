@@ -37,7 +37,14 @@ def intake(made: Committer) -> Intake:
     newest = made.newest
     assert newest is not None
     positions = {topic: dict(offsets) for topic, offsets in newest.positions.items()}
-    return Intake(made.ledger(), newest.size, positions, made.load_digests, SystemClock())
+    return Intake(
+        made.ledger(),
+        newest.size,
+        positions,
+        made.load_digests,
+        made.load_record,
+        SystemClock(),
+    )
 
 
 def messages(records: Iterable[bytes], first: int = 0) -> list[Message]:

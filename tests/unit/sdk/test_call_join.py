@@ -273,3 +273,57 @@ def test_a_log_that_is_no_json_or_absent_is_refused(join: Any, log: Any, tmp_pat
         call_logs=[tmp_path / "absent"],
     )
     assert _whats(report) == ["call-log"]
+
+
+# ---- answers that stream ----
+
+
+def _streamed(call: Any, records: Builders, kind: str, **fields: Any) -> list[dict[str, Any]]:
+    """Return the `opened` record of the call, and the one of type `kind` that ends it."""
+    opening = "01990000-0000-7000-8000-00000000000f"
+    opened = records["record"](1, "opened", call=CALL, record=opening, closing=RECORD, status=200)
+    return [opened, call(2, type=kind, record=RECORD, of=opening, **fields)]
+
+
+def test_a_streamed_answer_has_the_record_that_closed_it(
+    join: Any, call: Any, records: Builders
+) -> None:
+    report = join(_streamed(call, records, "closed", outcome="whole"), [sent(), answered()])
+
+    assert report.ok
+    assert report.calls.matched == 1
+
+
+def test_a_streamed_answer_that_was_never_closed_is_evidence_lost(
+    join: Any, call: Any, records: Builders
+) -> None:
+    opened = _streamed(call, records, "closed")[:1]
+
+    assert _whats(join(opened, [sent(), answered()])) == ["call-unrecorded"]
+
+
+def test_nobody_knows_how_an_answer_ended_and_so_nothing_contradicts_it(
+    join: Any, call: Any, records: Builders
+) -> None:
+    silent = {"request_digest": None, "answer_digest": None}
+    unknown = _streamed(call, records, "unknown", **silent)
+
+    assert join(unknown, [sent(), answered()]).ok
+    assert join(unknown, [sent()]).ok
+    assert _whats(join(unknown, [sent(), answered(status=404)])) == ["call-contradicted"]
+
+
+def test_an_answer_that_was_cut_was_not_had_whole(join: Any, call: Any, records: Builders) -> None:
+    cut = _streamed(call, records, "closed", outcome="cut", reason="grant-suspended")
+
+    assert join(cut, [sent()]).ok
+    assert _whats(join(cut, [sent(), answered()])) == ["call-contradicted"]
+    refused = answered(evidence=None, salt=None, status=403, code="grant-suspended")
+    assert join(cut, [sent(), refused]).ok
+
+
+def test_an_answer_is_closed_once(join: Any, call: Any, records: Builders) -> None:
+    closed = _streamed(call, records, "closed", outcome="whole")
+    unknown = call(3, type="unknown", record=RECORD)
+
+    assert _whats(join([*closed, unknown], [sent(), answered()])) == ["call-repeated"]

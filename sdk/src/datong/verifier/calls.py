@@ -19,7 +19,8 @@ from datong.verifier import strict
 from datong.verifier.report import CallCounts, Problem, Report
 
 TERMINAL = frozenset({"call", "closed", "unknown"})
-"""Types of the one record that ends a call; `withheld` and `opened` come besides it."""
+"""Types of the one record that ends a call; `withheld` and `opened` come besides it. An `unknown`
+says that the answer began, and nothing of its bytes: the worker died before it could."""
 
 UNRECORDED_REFUSALS = frozenset(
     {
@@ -226,12 +227,16 @@ def _differences(
         if int(outcome.get("status", 0)) < 400 or outcome.get("evidence") is not None:
             yield "the log says that the answer was withheld"
         return  # a refusal took the place of the answer on record
+    if record.get("outcome") == "cut":
+        if int(outcome.get("status", 0)) < 400 or outcome.get("evidence") is not None:
+            yield "the log says that the answer was cut"
+        return  # the same, before the first byte of an answer that was opened
     if outcome.get("evidence") not in (None, record["record"]):
         yield f"the answer named record {outcome['evidence']}"
     if "status" in record and record["status"] != outcome.get("status"):
         yield f"the answer had status {outcome.get('status')}, the record {record['status']}"
     salt = _salt(outcome.get("salt"))
-    if salt is not None:
+    if salt is not None and record["type"] != "unknown":
         yield from _digests(outcome, record, salt)
 
 
