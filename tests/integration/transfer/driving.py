@@ -434,6 +434,7 @@ class Platform:
         assert "differs" not in {each.state.value for each in found}
         rows = 0
         for each in reversed(found):
+            assert each.platform is not None
             rows += each.platform["added"] - each.platform["deleted"]
             assert each.platform["table_rows"] == rows
         for fact in facts:

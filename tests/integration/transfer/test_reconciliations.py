@@ -153,6 +153,21 @@ async def test_a_consumer_sees_only_its_own_deliveries(
     assert (day["deliveries"], day["pending"], day["agreed"]) == (3, 3, 0)
 
 
+async def test_figures_of_the_whole_table_are_not_told_to_a_consumer(
+    town: Town, reports: Reports, receivers: list[Department]
+) -> None:
+    officer = town.identities.person("education", "resource_administrator")
+
+    for caller in (officer, receivers[1].caller):
+        for batch in await reports.items("", caller):
+            assert (batch["platform"], batch["declared"]) == (None, None)
+            assert batch["deliveries"]
+        (day,) = await reports.items(today(), caller)
+        assert day["batches"] == 2
+        for name in ("declared_rows", "rows", "quarantined", "added", "updated", "deleted"):
+            assert day[name] is None
+
+
 async def test_a_batch_without_a_delivery_to_it_is_not_shown_to_a_consumer(
     town: Town, reports: Reports, receivers: list[Department]
 ) -> None:

@@ -82,7 +82,7 @@ def _day(text: str) -> datetime:
 
 def _lines(item: Json) -> Iterator[Json]:
     """A batch as lines: what was declared, what the platform did, what each consumer found."""
-    platform = item["platform"]
+    platform: dict[str, Any] = item["platform"] or {}  # the owner's alone
     declared: dict[str, Any] = item["declared"] or {}
     if declared:
         sent = {"sent": declared.get("rows"), "rows": None}
@@ -91,8 +91,8 @@ def _lines(item: Json) -> Iterator[Json]:
         **platform,
         "batch": item["batch"],
         "who": f"platform, version {item['version']}",
-        "sent": platform["rows"] + platform["quarantined"],
-        "rows": platform["table_rows"],
+        "sent": platform["rows"] + platform["quarantined"] if platform else None,
+        "rows": platform.get("table_rows"),
         "state": item["state"],
     }
     for delivery in item["deliveries"]:

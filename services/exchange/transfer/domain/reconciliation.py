@@ -25,6 +25,9 @@ class ReconciliationState(StrEnum):
 class Viewer:
     """Whose figures are shown: all of a batch to its owner, a consumer's own deliveries to it.
 
+    Figures of the whole table are the owner's. A consumer could echo them in its receipt, and
+    would learn of rows and values beyond its grant.
+
     Attributes:
         agency: plain id of the agency that asks.
         sees_all: an auditor asks.
@@ -57,31 +60,34 @@ class Reconciliation:
     Attributes:
         declared: by the owner, None when nothing was.
         platform: rows, quarantined, added, updated, deleted, unchanged, table_rows.
-        digest: of the whole table after the batch.
+        digest: of the whole table after the batch. All three are None for a consumer.
     """
 
     batch: str
     version: int
     sealed_at: datetime
     declared: Mapping[str, int | str] | None
-    platform: Mapping[str, int]
-    digest: str
+    platform: Mapping[str, int] | None
+    digest: str | None
     deliveries: Sequence[ReconciledDelivery]
     state: ReconciliationState
 
 
 @dataclass(frozen=True, slots=True)
 class ReconciledDay:
-    """Sums over the batches that were sealed on one day, and over their deliveries."""
+    """Sums over the batches that were sealed on one day, and over their deliveries.
+
+    Those over rows are None for a consumer.
+    """
 
     day: date
     batches: int
-    declared_rows: int
-    rows: int
-    quarantined: int
-    added: int
-    updated: int
-    deleted: int
+    declared_rows: int | None
+    rows: int | None
+    quarantined: int | None
+    added: int | None
+    updated: int | None
+    deleted: int | None
     deliveries: int
     agreed: int
     differs: int

@@ -56,7 +56,10 @@ class Reconciliation(BaseModel):
     declared: Annotated[
         dict[str, int | str] | None, Field(description="Only what the owner declared")
     ]
-    platform: PlatformFigures
+    platform: Annotated[
+        PlatformFigures | None,
+        Field(description="Of the whole table; null, as `declared` is, for a consumer"),
+    ]
     deliveries: list[ReconciledDelivery]
     state: ReconciliationState
 
@@ -68,7 +71,9 @@ class Reconciliation(BaseModel):
             version=found.version,
             sealed_at=rfc3339(found.sealed_at),
             declared=None if found.declared is None else dict(found.declared),
-            platform=PlatformFigures.model_validate({**found.platform, "digest": found.digest}),
+            platform=None
+            if found.platform is None
+            else PlatformFigures.model_validate({**found.platform, "digest": found.digest}),
             deliveries=[_delivery(each) for each in found.deliveries],
             state=found.state,
         )
@@ -79,16 +84,16 @@ class ReconciliationPage(Page[Reconciliation]):
 
 
 class ReconciledDay(BaseModel):
-    """Sums over what was sealed on one day in Asia/Shanghai."""
+    """Sums over what was sealed on one day in Asia/Shanghai; null over rows for a consumer."""
 
     day: date
     batches: Count
-    declared_rows: Count
-    rows: Count
-    quarantined: Count
-    added: Count
-    updated: Count
-    deleted: Count
+    declared_rows: Count | None
+    rows: Count | None
+    quarantined: Count | None
+    added: Count | None
+    updated: Count | None
+    deleted: Count | None
     deliveries: Count
     agreed: Count
     differs: Count

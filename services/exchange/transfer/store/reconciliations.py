@@ -21,6 +21,9 @@ from services.exchange.transfer.store.deliveries import projected_version_of
 _SEEN: Final = "(:sees_all OR b.agency = :agency OR s.agency = :agency)"
 """Which deliveries `s` of which batches `b` are seen."""
 
+_OWNED: Final = "(:sees_all OR b.agency = :agency)"
+"""Of which batches `b` the figures of the whole table are seen."""
+
 _OF_BATCH: Final = (
     "SELECT count(*) AS deliveries,"  # noqa: S608 - constants only
     " count(*) FILTER (WHERE d.receipt_state = 'agreed') AS agreed,"
@@ -32,20 +35,20 @@ _OF_BATCH: Final = (
 _BATCHES: Final = (
     f"FROM batch b CROSS JOIN LATERAL ({_OF_BATCH}) c"
     " WHERE b.resource = :resource AND b.version IS NOT NULL"
-    " AND (:sees_all OR b.agency = :agency OR c.deliveries > 0)"
+    f" AND ({_OWNED} OR c.deliveries > 0)"
 )
 # A version that is still being projected will have deliveries that nobody has counted.
 _STATE: Final = (
-    "CASE WHEN c.differs > 0 THEN 'differs'"
+    "CASE WHEN c.differs > 0 THEN 'differs'"  # noqa: S608 - constants only
     " WHEN c.pending > 0 THEN 'pending'"
-    " WHEN (:sees_all OR b.agency = :agency) AND EXISTS (SELECT 1 FROM work w"
+    f" WHEN {_OWNED} AND EXISTS (SELECT 1 FROM work w"
     "  WHERE w.kind = 'project' AND w.subject ->> 'batch' = b.id) THEN 'pending'"
     " ELSE 'agreed' END"
 )
 _PAGE: Final = text(
     "SELECT * FROM (SELECT b.id, b.version, b.sealed_at, b.declared, b.rows, b.quarantined,"  # noqa: S608 - constants only
     " b.added, b.updated, b.deleted, b.unchanged, b.table_rows, b.table_digest,"
-    f" {_STATE} AS state {_BATCHES}"
+    f" {_OWNED} AS owned, {_STATE} AS state {_BATCHES}"
     " AND (CAST(:batch AS text) IS NULL OR b.id = :batch)"
     " AND (CAST(:before AS timestamptz) IS NULL OR (b.sealed_at, b.id) < (:before, :before_id))"
     ") AS seen WHERE CAST(:state AS text) IS NULL OR state = :state"
@@ -60,12 +63,14 @@ _OF_BATCHES: Final = text(
     f" WHERE d.batch = ANY(:batches) AND {_SEEN} ORDER BY d.created_at, d.id"
 ).bindparams(bindparam("batches", type_=ARRAY(TEXT)))
 _DELIVERIES: Final = _OF_BATCHES.columns(receipt=JSONB)
+_WHOLE: Final = f"FILTER (WHERE {_OWNED})"
 _DAYS: Final = text(
     f"SELECT (b.sealed_at AT TIME ZONE '{ZONE}')::date AS day, count(*) AS batches,"
-    " coalesce(sum((b.declared ->> 'rows')::bigint), 0)::bigint AS declared_rows,"
-    " sum(b.rows)::bigint AS rows, sum(b.quarantined)::bigint AS quarantined,"
-    " sum(b.added)::bigint AS added, sum(b.updated)::bigint AS updated,"
-    " sum(b.deleted)::bigint AS deleted, sum(c.deliveries)::bigint AS deliveries,"
+    f" sum(coalesce((b.declared ->> 'rows')::bigint, 0)) {_WHOLE}::bigint AS declared_rows,"
+    f" sum(b.rows) {_WHOLE}::bigint AS rows,"
+    f" sum(b.quarantined) {_WHOLE}::bigint AS quarantined,"
+    f" sum(b.added) {_WHOLE}::bigint AS added, sum(b.updated) {_WHOLE}::bigint AS updated,"
+    f" sum(b.deleted) {_WHOLE}::bigint AS deleted, sum(c.deliveries)::bigint AS deliveries,"
     " sum(c.agreed)::bigint AS agreed, sum(c.differs)::bigint AS differs,"
     f" sum(c.pending)::bigint AS pending {_BATCHES}"
     f" AND b.sealed_at >= CAST(:first AS date)::timestamp AT TIME ZONE '{ZONE}'"
@@ -124,8 +129,10 @@ def _reconciliation(row: Any, deliveries: list[ReconciledDelivery]) -> Reconcili
         batch=row.id,
         version=row.version,
         sealed_at=row.sealed_at,
-        declared=row.declared or None,
-        platform={
+        declared=(row.declared or None) if row.owned else None,
+        platform=None
+        if not row.owned
+        else {
             "rows": row.rows,
             "quarantined": row.quarantined,
             "added": row.added,
@@ -134,7 +141,7 @@ def _reconciliation(row: Any, deliveries: list[ReconciledDelivery]) -> Reconcili
             "unchanged": row.unchanged,
             "table_rows": row.table_rows,
         },
-        digest=row.table_digest,
+        digest=row.table_digest if row.owned else None,
         deliveries=deliveries,
         state=ReconciliationState(row.state),
     )
