@@ -238,23 +238,28 @@ class StateReader:
         progress.target = end
         if end < progress.position:
             progress.shrunk = True
-            log.error("a state topic has shrunk", topic=topic)
+            log.error("a state topic has shrunk", topic=topic, end=end, read=progress.position)
 
-    @staticmethod
     async def _advance(
-        consumer: AIOKafkaConsumer, partition: TopicPartition, progress: _Progress, now: float
+        self, consumer: Any, partition: TopicPartition, progress: _Progress, now: float
     ) -> None:
         """Note how far a topic was read, and since when records lie unread.
 
-        A position or an end before what was read means that the topic has shrunk: the client
-        itself would begin again from the first record and say nothing.
+        A position before what was read means that the topic has shrunk: the client itself would
+        begin again from the first record and say nothing. A high watermark before it may be just
+        that of a broker that has led for a moment only: it rises again, and fetches tell of it as
+        it is, while end offsets wait for it (KIP-207). So those are asked for.
         """
         position = await consumer.position(partition)
         end = consumer.highwater(partition)
-        if min(position, position if end is None else end) < progress.position:
-            if not progress.shrunk:
-                log.error("a state topic has shrunk", topic=partition.topic)
+        if progress.shrunk:
+            pass  # it stays so
+        elif position < progress.position:
+            read = progress.position
+            log.error("a state topic has shrunk", topic=partition.topic, at=position, read=read)
             progress.shrunk = True
+        elif end is not None and end < progress.position:
+            self._catch_up = True
         progress.position = max(progress.position, position)
         # A fetch may have told of records that are handed out only in the next turn; that is
         # no lag. Records that stay unread for longer are.

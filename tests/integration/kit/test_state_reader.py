@@ -4,11 +4,11 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from kit.canonical import canonical
@@ -308,3 +308,39 @@ async def _keep_beating(part: Part) -> None:
             await asyncio.sleep(0.2)
     finally:
         await producer.stop()
+
+
+class Watermarked:
+    """A consumer that has read 8 records, of a broker whose high watermark lags behind that."""
+
+    def __init__(self, high_watermark: int, end: int) -> None:
+        self._high_watermark = high_watermark
+        self._end = end
+
+    async def position(self, _partition: TopicPartition) -> int:
+        return 8
+
+    def highwater(self, _partition: TopicPartition) -> int:
+        return self._high_watermark
+
+    last_stable_offset = highwater
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self._end)
+
+    async def getmany(self, **_limits: int) -> dict[TopicPartition, list[Any]]:
+        return {}
+
+
+@pytest.mark.parametrize(("end", "shrunk"), [(8, False), (9, False), (5, True)])
+async def test_a_high_watermark_that_lags_has_the_end_asked_for(end: int, shrunk: bool) -> None:
+    reader = StateReader({}, {"t": lambda _: None}, stale_after=60, on_unreadable=lambda *_: None)
+    reader._progress["t"].position = 8
+    reader._catch_up = False
+    partitions = {TopicPartition("t", 0): "t"}
+
+    await reader._poll(Watermarked(5, end), partitions)
+    assert reader._catch_up
+    await reader._poll(Watermarked(end, end), partitions)
+
+    assert reader._progress["t"].shrunk is shrunk
