@@ -7,16 +7,16 @@ import asyncio
 import sys
 
 from kit import logging
-from services.catalog.settings import CatalogSettings
+from services.catalog.settings import ApiSettings, CatalogSettings
 
 PART = "catalog"
 USAGE = "usage: python -m services.catalog api | relay | migrate [--restored] | republish"
 
 
-async def _api(settings: CatalogSettings) -> None:
+async def _api(_settings: CatalogSettings) -> None:
     from services.catalog.app import run_api  # the relay does without it
 
-    await run_api(settings)
+    await run_api(ApiSettings())
 
 
 async def _relay(settings: CatalogSettings) -> None:

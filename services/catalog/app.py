@@ -5,15 +5,17 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from kit import auth, kafka, serve
+from kit import auth, kafka, outbox, serve
 from kit.app import create_app
 from kit.clock import Clock, SystemClock
 from kit.db import Db
 from kit.directory import Directory
+from kit.notices import listen
 from kit.states import StateReader
 from kit.tokens import Verifier
+from services.catalog.actions import Searching
 from services.catalog.routes import router
-from services.catalog.settings import CatalogSettings
+from services.catalog.settings import ApiSettings
 
 PART: Final = "catalog"
 BUS_SECONDS: Final = 2.0
@@ -28,6 +30,7 @@ def build_app(
     readers: Sequence[StateReader] = (),
     bus_seconds: float = BUS_SECONDS,
     allow_private_owners: bool = False,
+    searching: Searching | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -38,6 +41,7 @@ def build_app(
         readers: what `Datong-After` waits for.
         bus_seconds: how long an answer waits for the bus to acknowledge a change.
         allow_private_owners: whether services of owners may have private addresses.
+        searching: answers searches; without it they are refused.
     """
     return create_app(
         PART,
@@ -49,6 +53,7 @@ def build_app(
             "clock": clock,
             "bus_seconds": bus_seconds,
             "allow_private_owners": allow_private_owners,
+            "searching": searching,
         },
     )
 
@@ -58,7 +63,7 @@ def openapi_app() -> FastAPI:
     return build_app(None, Directory(), Verifier("", ""), clock=SystemClock())
 
 
-async def run_api(settings: CatalogSettings) -> None:
+async def run_api(settings: ApiSettings) -> None:
     """Serve the API until the process is told to stop."""
     db = Db(settings.postgres_url, PART)
     directory = Directory()
@@ -68,6 +73,12 @@ async def run_api(settings: CatalogSettings) -> None:
         stale_after=settings.stale_after,
         on_unreadable=directory.on_unreadable,
     )
+    searching = Searching(
+        db,
+        settings.index_directory,
+        lambda: {each.id: each.name for each in directory.agencies.values()},
+        ready=lambda: reader.ready,
+    )
     app = build_app(
         db,
         directory,
@@ -75,6 +86,7 @@ async def run_api(settings: CatalogSettings) -> None:
         clock=SystemClock(),
         readers=[reader],
         allow_private_owners=settings.allow_private_owners,
+        searching=searching,
     )
 
     async def ready() -> bool:
@@ -82,6 +94,16 @@ async def run_api(settings: CatalogSettings) -> None:
         return reader.ready
 
     try:
-        await serve.run_process(settings, app=app, background=[reader.run()], ready=ready)
+        await serve.run_process(
+            settings,
+            app=app,
+            background=[
+                reader.run(),
+                searching.run(),
+                # Every change of an entry is told on the bus, and so on this channel.
+                listen(settings.postgres_url, outbox.APPENDED, searching.wake),
+            ],
+            ready=ready,
+        )
     finally:
         await db.dispose()

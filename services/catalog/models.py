@@ -1,15 +1,27 @@
 """Tables of the catalogue; seen by the store and the migrations only."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, MetaData, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    MetaData,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from kit.db import NAMING
 
 METADATA: Final = MetaData(naming_convention=NAMING)
+
+_TRANSACTION: Final = text("(pg_current_xact_id()::text::bigint)")
 
 
 def _instant(*, nullable: bool = False) -> Any:
@@ -23,7 +35,10 @@ class _Row(SQLModel):
 
 
 class EntryRow(_Row, table=True):
-    """One entry; its row lock orders all changes of it."""
+    """One entry; its row lock orders all changes of it.
+
+    `changed_in` is the transaction that changed it last; the database writes it.
+    """
 
     __tablename__ = "entry"
 
@@ -32,6 +47,16 @@ class EntryRow(_Row, table=True):
     resource: str = Field(unique=True, sa_type=Text)
     revision: int
     created_at: datetime = Field(sa_column=_instant())
+    changed_in: int | None = Field(
+        default=None,
+        sa_column=Column(
+            BigInteger,
+            nullable=False,
+            index=True,
+            server_default=_TRANSACTION,
+            onupdate=_TRANSACTION,
+        ),
+    )
 
 
 class VersionRow(_Row, table=True):
@@ -65,3 +90,14 @@ class VersionRow(_Row, table=True):
     published_at: datetime | None = Field(None, sa_column=_instant(nullable=True))
     withdrawn_at: datetime | None = Field(None, sa_column=_instant(nullable=True))
     reason: str | None = Field(None, sa_type=Text)
+
+
+class MissRow(_Row, table=True):
+    """What people of one agency searched for in vain on one day, and how often."""
+
+    __tablename__ = "search_miss"
+
+    day: date = Field(primary_key=True, sa_type=Date)
+    agency: str = Field(primary_key=True, sa_type=Text)
+    query: str = Field(primary_key=True, sa_type=Text)
+    searches: int

@@ -1,5 +1,6 @@
 """Settings of the catalogue's processes."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -21,3 +22,12 @@ class CatalogSettings(DatabaseSettings):
         if self.environment == "production" and self.allow_private_owners:
             raise ValueError("DATONG_ALLOW_PRIVATE_OWNERS is refused in production")
         return self
+
+
+class ApiSettings(CatalogSettings):
+    """What the API needs besides."""
+
+    index_directory: Path = Field(
+        description="Folder of the search index, of one process alone; made when absent. It may be "
+        "lost: the index is then made anew from the database."
+    )

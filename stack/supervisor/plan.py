@@ -163,6 +163,8 @@ def _service(
     environment = settings_of(places, part) | {"DATONG_HEALTH_LISTEN": health}
     if listen is not None:
         environment["DATONG_LISTEN"] = listen
+    if name == "catalog-api":  # an index belongs to one process
+        environment["DATONG_INDEX_DIRECTORY"] = str(places.directory / "catalog-index")
     if name == "audit-write":  # the only process that may sign the log
         environment["DATONG_LOG_KEY_FILE"] = str(places.log_key_file)
         environment["DATONG_LAST_CHECKPOINT_FILE"] = str(places.directory / "last-checkpoint")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kit.settings import PartSettings
 from tests.k8s.manifests import PACKAGES
 
-OWN = {("audit", "write"): "WriterSettings"}
+OWN = {("audit", "write"): "WriterSettings", ("catalog", "api"): "ApiSettings"}
 """Processes whose settings are not those of the whole part."""
 
 

@@ -1,4 +1,4 @@
-"""Rules of the catalogue: what an entry must say, and how its versions come to be published."""
+"""Rules of the catalogue: what an entry says, how it comes to be published and is found."""
 
 from services.catalog.domain.content import (
     BasisKind,
@@ -39,6 +39,7 @@ from services.catalog.domain.items import (
     ItemType,
 )
 from services.catalog.domain.patterns import MAX_LENGTH as MAX_PATTERN
+from services.catalog.domain.search import Hit, Hits, Miss, Search
 from services.catalog.domain.service import (
     MAX_CA,
     MAX_OPERATIONS,
@@ -49,6 +50,7 @@ from services.catalog.domain.service import (
     Service,
     require_public,
 )
+from services.catalog.domain.tokens import Run, characters, tokens, without_numbers, words
 
 __all__ = [
     "MAX_CA",
@@ -69,15 +71,20 @@ __all__ = [
     "EntryInvalid",
     "EntryStateConflict",
     "EntryUnknown",
+    "Hit",
+    "Hits",
     "Item",
     "ItemType",
     "LegalBasis",
     "LegalBasisRequired",
     "Method",
+    "Miss",
     "Mode",
     "Operation",
     "ResourceTaken",
+    "Run",
     "SamePerson",
+    "Search",
     "Service",
     "ShareClass",
     "UpdateFrequency",
@@ -85,11 +92,15 @@ __all__ = [
     "VersionState",
     "approve",
     "begin_draft",
+    "characters",
     "create",
     "reject",
     "replace_draft",
     "require_public",
     "require_valid",
     "submit",
+    "tokens",
     "withdraw",
+    "without_numbers",
+    "words",
 ]

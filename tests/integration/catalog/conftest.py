@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,7 @@ from kit.clock import SystemClock
 from kit.db import Db
 from kit.migrate import upgrade
 from kit.tokens import Verifier
+from services.catalog.actions import Searching
 from services.catalog.app import build_app
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
 
@@ -19,11 +21,19 @@ from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gate
 class Catalogue:
     """The service, the people who use it, and a look at its outbox."""
 
-    def __init__(self, client: httpx.AsyncClient, town: Identities, url: str, db: Db) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        town: Identities,
+        url: str,
+        db: Db,
+        searching: Searching,
+    ) -> None:
         self.client = client
         self.town = town
         self.url = url
         self.db = db
+        self.searching = searching
         self.registrar = town.person("civil-affairs", "registrar")
         self.reviewer = town.person("civil-affairs", "reviewer")
         self.stranger = town.person("health-commission", "registrar", "reviewer")
@@ -121,21 +131,34 @@ async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(
-            "TRUNCATE entry, entry_version, outbox, inbox, parked, idempotency RESTART IDENTITY"
+            "TRUNCATE entry, entry_version, search_miss, outbox, inbox, parked, idempotency "
+            "RESTART IDENTITY"
         )
     finally:
         await connection.close()
 
 
 @pytest.fixture
-async def catalogue(module_database_url: str) -> AsyncIterator[Catalogue]:
-    """A catalogue without entries."""
+async def catalogue(module_database_url: str, tmp_path: Path) -> AsyncIterator[Catalogue]:
+    """A catalogue without entries; nothing is indexed before `run` or `step` of its search."""
     await _empty(module_database_url)
     db = Db(module_database_url, "catalog")
     town = Identities()
+    directory = town.directory
+    searching = Searching(
+        db,
+        tmp_path / "index",
+        lambda: {each.id: each.name for each in directory.agencies.values()},
+    )
     app = build_app(
-        db, town.directory, Verifier(ISSUER, AUDIENCE), clock=SystemClock(), bus_seconds=0.05
+        db,
+        directory,
+        Verifier(ISSUER, AUDIENCE),
+        clock=SystemClock(),
+        bus_seconds=0.05,
+        searching=searching,
     )
     async with gateway_client(app) as client:
-        yield Catalogue(client, town, module_database_url, db)
+        yield Catalogue(client, town, module_database_url, db, searching)
+    await searching.close()
     await db.dispose()

@@ -44,6 +44,7 @@ def environment(folder: Path, url: str, kafka: str) -> dict[str, str]:
         "DATONG_ISSUER": ISSUER,
         "DATONG_AUDIENCE": AUDIENCE,
         "DATONG_POSTGRES_URL_FILE": str(url_file),
+        "DATONG_INDEX_DIRECTORY": str(folder / "index"),
     }
 
 

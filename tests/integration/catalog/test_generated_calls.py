@@ -17,6 +17,7 @@ from kit.clock import SystemClock
 from kit.db import Db
 from kit.migrate import upgrade
 from kit.tokens import Verifier
+from services.catalog.actions import Searching
 from services.catalog.app import build_app, openapi_app
 from tests.support.callers import AUDIENCE, ISSUER, Identities
 from tests.support.processes import wait_for
@@ -33,7 +34,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(module_database_url: str) -> Iterator[Server]:
+def server(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The application on a local port, in a thread that has the event loop to itself."""
     made: list[Server] = []
     running: list[uvicorn.Server] = []
@@ -42,7 +43,17 @@ def server(module_database_url: str) -> Iterator[Server]:
         await upgrade(module_database_url, "services.catalog")
         db, town = Db(module_database_url, "catalog"), Identities()
         verifier = Verifier(ISSUER, AUDIENCE)
-        app = build_app(db, town.directory, verifier, clock=SystemClock(), bus_seconds=0.0)
+        searching = Searching(db, tmp_path_factory.mktemp("index"), dict)
+        app = build_app(
+            db,
+            town.directory,
+            verifier,
+            clock=SystemClock(),
+            bus_seconds=0.0,
+            searching=searching,
+        )
+        indexing = asyncio.create_task(searching.run())
+        assert await searching.catch_up(20)
         caller = town.person("civil-affairs", "registrar", "reviewer", "sharing_office_head")
 
         async def as_gateway(scope: Any, receive: Any, send: Any) -> None:
@@ -58,6 +69,8 @@ def server(module_database_url: str) -> Iterator[Server]:
         port = running[0].servers[0].sockets[0].getsockname()[1]
         made.append(Server(f"http://127.0.0.1:{port}", town.headers(caller)))
         await serving
+        indexing.cancel()
+        await asyncio.wait([indexing])
         await db.dispose()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -44,6 +45,45 @@ async def test_a_query_prints_a_table_and_names_its_evidence(
     assert "杭州市" in out
     assert "evidence: e1" in error
     assert double.of(QUERY)[0].json() == {"key": {"code": "330100"}}
+
+
+SEARCH = "/catalog/v1/search"
+FOUND = {
+    "items": [
+        {
+            "id": "e1",
+            "resource": "deaths",
+            "name": "死亡登记",
+            "agency": "police",
+            "modes": ["query"],
+        }
+    ],
+    "total": 12,
+    "facets": {
+        "agency": [{"value": f"agency-{at}", "count": 2} for at in range(6)],
+        "share_class": [{"value": "conditional", "count": 12}],
+        "mode": [],
+    },
+    "next": "c",
+}
+
+
+async def test_a_search_prints_hits_and_what_they_are_of(
+    datong: Any, double: Any, answering: Answering
+) -> None:
+    double.on(SEARCH, answering(FOUND))
+
+    code, out, error = await datong("search", "死亡", "登记", "--mode", "query")
+    _, document, _ = await datong("search", "死亡", "--json")
+
+    assert code == 0
+    assert "死亡登记" in out
+    assert "12 found; agency: agency-0 2" in error
+    assert "share_class: conditional 12" in error
+    assert "--cursor c" in error
+    assert json.loads(document) == FOUND
+    asked = double.of(SEARCH)[0].path.partition("?")[2]
+    assert parse_qs(asked) == {"q": ["死亡 登记"], "mode": ["query"]}
 
 
 async def test_a_query_prints_json_and_takes_typed_values(

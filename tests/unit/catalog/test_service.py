@@ -9,7 +9,7 @@ from kit.addresses import is_public, may_be_public, parse_https
 from kit.errors import DomainError
 from services.catalog import domain, events
 from services.catalog.domain import Content, Method, Mode, Operation, Service, ShareClass
-from services.catalog.store import _content
+from services.catalog.store.entries import _content
 from tests.support.certificates import self_signed
 from tests.unit.catalog.test_domain import LAW, NOON, REGISTRAR, REVIEWER, a_content, an_item
 from tests.unit.catalog.test_events import validator, wire

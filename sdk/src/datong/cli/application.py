@@ -20,6 +20,7 @@ from datong.cli import (
     proof,
     reconciliation,
     requests,
+    searching,
 )
 from datong.cli.options import Session
 from datong.cli.output import Output
@@ -35,6 +36,8 @@ differ.
 EXAMPLES = """Examples:
 
 datong enrol dt1.… --gateway gateway.example:8443 --server-ca ca.pem --as health
+
+datong search 行政区划 --as health
 
 datong query divisions --purpose registration --key code=330100 --as health
 
@@ -59,6 +62,7 @@ def build() -> typer.core.TyperGroup:
     application.callback()(_options)
     for module in (
         credentials,
+        searching,
         data,
         batches,
         deliveries,

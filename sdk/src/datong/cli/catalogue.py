@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from datong.cli import searching
 from datong.cli.options import Session, read_document
 
 Entry = Annotated[str, typer.Argument(help="Id of the entry.")]
@@ -19,6 +20,7 @@ def commands() -> typer.Typer:
     """`datong catalogue …`."""
     group = typer.Typer(help="Entries: what departments hold and share.", no_args_is_help=True)
     group.command("list", epilog="Example: datong catalogue list --text 区划")(_list)
+    group.command("misses", epilog="Example: datong catalogue misses --days 7")(searching.misses)
     group.command("show", epilog="Example: datong catalogue show ENTRY")(_show)
     group.command("create", epilog="Example: datong catalogue create entry.yaml")(_create)
     group.command("edit", epilog="Example: datong catalogue edit ENTRY entry.yaml --revision 3")(

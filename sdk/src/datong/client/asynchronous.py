@@ -309,6 +309,8 @@ class AsyncClient:
     # catalogue
     create_entry = _awaited(catalogue.create_entry)
     list_entries = _awaited(catalogue.list_entries)
+    search_entries = _awaited(catalogue.search_entries)
+    list_search_misses = _awaited(catalogue.list_search_misses)
     get_entry = _awaited(catalogue.get_entry)
     get_entry_version = _awaited(catalogue.get_entry_version)
     put_draft = _awaited(catalogue.put_draft)

@@ -202,6 +202,8 @@ class Client:
     # catalogue
     create_entry = _waited(catalogue.create_entry)
     list_entries = _waited(catalogue.list_entries)
+    search_entries = _waited(catalogue.search_entries)
+    list_search_misses = _waited(catalogue.list_search_misses)
     get_entry = _waited(catalogue.get_entry)
     get_entry_version = _waited(catalogue.get_entry_version)
     put_draft = _waited(catalogue.put_draft)

@@ -1,4 +1,4 @@
-"""Operations of the catalogue: entries, drafts, approval, withdrawal."""
+"""Operations of the catalogue: search, entries, drafts, approval, withdrawal."""
 
 from __future__ import annotations
 
@@ -57,6 +57,47 @@ def list_entries(
         cursor=cursor,
     )
     return get("list_entries", path, read_page)
+
+
+def search_entries(
+    q: str,
+    *,
+    agency: str | None = None,
+    share_class: str | None = None,
+    mode: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Operation[Json]:
+    """Search published entries: `items`, best first, `total`, `facets` and `next`.
+
+    Args:
+        q: words; a hit has all of them. A Chinese word may be any piece of a text.
+        agency: only entries of this owner.
+        share_class: `unconditional`, `conditional` or `not_shared`.
+        mode: `query`, `batch` or `call`.
+    """
+    path = with_query(
+        "/catalog/v1/search",
+        q=q,
+        agency=agency,
+        share_class=share_class,
+        mode=mode,
+        limit=limit,
+        cursor=cursor,
+    )
+    return get("search_entries", path, read_object)
+
+
+def list_search_misses(
+    *, days: int | None = None, limit: int | None = None, cursor: str | None = None
+) -> Operation[Page]:
+    """List what was searched in vain, the most frequent first.
+
+    Args:
+        days: today and the days before, 30 by default and 90 at most.
+    """
+    path = with_query("/catalog/v1/search/misses", days=days, limit=limit, cursor=cursor)
+    return get("list_search_misses", path, read_page)
 
 
 def get_entry(entry: str) -> Operation[Json]:

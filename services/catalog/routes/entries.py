@@ -1,4 +1,4 @@
-"""HTTP of the catalogue: read, open the transaction, call one action, answer."""
+"""Routes of entries."""
 
 from typing import Annotated, Final, Literal
 
@@ -6,8 +6,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from kit.app import StrictRoute
 from kit.auth import Caller, allow
-from kit.clock import Clock
-from kit.db import Db
 from kit.http import (
     Cursor,
     CursorInvalid,
@@ -33,6 +31,7 @@ from services.catalog.domain import (
     VersionState,
     require_public,
 )
+from services.catalog.routes.asking import CALL, Anybody, Database, Now
 from services.catalog.schemas import (
     LINE,
     EntryContent,
@@ -49,13 +48,11 @@ router = APIRouter(prefix="/catalog/v1", route_class=StrictRoute)
 Registrar = Annotated[Caller, Depends(allow("registrar"))]
 Reviewer = Annotated[Caller, Depends(allow("reviewer"))]
 Withdrawer = Annotated[Caller, Depends(allow("reviewer", "sharing_office_head"))]
-Anybody = Annotated[Caller, Depends(allow(person=True, system=True))]
 EntryId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the entry")]
 MAX_VERSION: Final = 1_000_000
 
-_CALL: Final = ("role-missing", "not-through-gateway", "parameter-invalid", "permissions-behind")
 _ACT: Final = (
-    *_CALL,
+    *CALL,
     "other-agency",
     "entry-unknown",
     "entry-state-conflict",
@@ -63,16 +60,6 @@ _ACT: Final = (
 )
 _BODY: Final = ("body-malformed", "body-invalid")
 _CONTENT: Final = (*_BODY, "entry-invalid", "legal-basis-required", "resource-taken")
-
-
-def _db(request: Request) -> Db:
-    db: Db = request.app.state.db
-    return db
-
-
-def _clock(request: Request) -> Clock:
-    clock: Clock = request.app.state.clock
-    return clock
 
 
 def _bus_seconds(request: Request) -> float:
@@ -92,12 +79,10 @@ def _content(body: EntryContent, request: Request) -> Content:
     return content
 
 
-Database = Annotated[Db, Depends(_db)]
-Now = Annotated[Clock, Depends(_clock)]
 BusSeconds = Annotated[float, Depends(_bus_seconds)]
 
 
-@router.post("/entries", status_code=201, responses=declare(*_CALL, *_CONTENT))
+@router.post("/entries", status_code=201, responses=declare(*CALL, *_CONTENT))
 async def create_entry(
     body: EntryContent,
     caller: Registrar,
@@ -115,7 +100,7 @@ async def create_entry(
     return _answer(entry, caller, response)
 
 
-@router.get("/entries", responses=declare(*_CALL, "cursor-invalid"))
+@router.get("/entries", responses=declare(*CALL, "cursor-invalid"))
 async def list_entries(
     caller: Anybody,
     db: Database,
@@ -149,7 +134,7 @@ async def list_entries(
     )
 
 
-@router.get("/entries/{entry}", responses=declare(*_CALL, "entry-unknown"))
+@router.get("/entries/{entry}", responses=declare(*CALL, "entry-unknown"))
 async def get_entry(
     entry: EntryId, caller: Anybody, db: Database, response: Response
 ) -> EntryShape:
@@ -159,7 +144,7 @@ async def get_entry(
     return _answer(found, caller, response)
 
 
-@router.get("/entries/{entry}/versions/{version}", responses=declare(*_CALL, "entry-unknown"))
+@router.get("/entries/{entry}/versions/{version}", responses=declare(*CALL, "entry-unknown"))
 async def get_entry_version(
     entry: EntryId,
     version: Annotated[int, Path(ge=1, le=MAX_VERSION)],

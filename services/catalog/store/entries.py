@@ -1,4 +1,4 @@
-"""All SQL of the catalogue: rows in, domain objects out."""
+"""Entries and their versions: rows in, domain objects out."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -118,8 +118,7 @@ async def find_version(tx: Tx, entry_id: str, number: int) -> tuple[Entry, Versi
     found = (await tx.exec(query)).one_or_none()
     if found is None:
         return None
-    version = _version(found[1])
-    return _entry(found[0], (version,)), version
+    return read_entry(found[0], found[1])
 
 
 async def list_entries(
@@ -155,11 +154,7 @@ async def list_entries(
         )
     if after is not None:
         query = query.where(EntryRow.id > after)
-    found = []
-    for entry, row in await tx.exec(query):
-        version = _version(row)
-        found.append((_entry(entry, (version,)), version))
-    return found
+    return [read_entry(entry, row) for entry, row in await tx.exec(query)]
 
 
 async def lock_page(tx: Tx, after: str, limit: int) -> list[Entry]:
@@ -229,6 +224,12 @@ def _written(content: Content) -> dict[str, Any]:
         "share_class": content.share_class.value,
         "content": asdict(content),
     }
+
+
+def read_entry(row: EntryRow, row_of_version: VersionRow) -> tuple[Entry, Version]:
+    """Return an entry that holds one version, and that version."""
+    version = _version(row_of_version)
+    return _entry(row, (version,)), version
 
 
 def _entry(row: EntryRow, versions: tuple[Version, ...]) -> Entry:

@@ -1,4 +1,4 @@
-"""What people do in the catalogue. Actions fill the given transaction; they never commit."""
+"""What people do with entries."""
 
 from collections.abc import Callable
 from datetime import datetime

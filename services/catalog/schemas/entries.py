@@ -1,4 +1,4 @@
-"""Wire shapes of the catalogue. Bodies are strict: no coercion, no unknown members."""
+"""Wire shapes of entries."""
 
 from dataclasses import asdict
 from datetime import datetime
