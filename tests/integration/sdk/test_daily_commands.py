@@ -211,16 +211,24 @@ async def test_refusals_are_counted_by_reason(
 ) -> None:
     denied = {"type": "call", "at": "t1", "resource": "deaths", "caller_agency": "education"}
     items = [{**denied, "reason": "grant-missing"}, {**denied, "reason": "purpose-not-granted"}]
+    by_the_service = [{**denied, "reason": "items-not-granted", "at": f"t{n}"} for n in "324"]
     double.on(
         "/audit/v1/records",
         answering({"items": [*items, items[1]], "next": None}),
+        answering({"items": [*by_the_service, denied], "next": None}),
         answering({"items": [], "next": None}),
     )
 
     _, out, _ = await datong("audit", "refusals")
     lines = [line for line in out.splitlines() if "deaths" in line]
 
-    assert ["purpose-not-granted" in line for line in lines] == [True, False]
+    reasons = ("items-not-granted", "purpose-not-granted", "grant-missing")
+    assert all(reason in line for reason, line in zip(reasons, lines, strict=True))
+    assert "t2" in lines[0]
+    assert "t4" in lines[0]
+    of_the_gateway, of_services = (call.path for call in double.of("/audit/v1/records")[:2])
+    assert "decision=denied" in of_the_gateway
+    assert "decision=allowed" in of_services
     assert (await datong("audit", "refusals"))[1] == "nothing was refused\n"
 
 

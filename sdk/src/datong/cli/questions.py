@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -97,12 +98,17 @@ def _refusals(
     resource: Annotated[str | None, typer.Option(help="Of this resource only.")] = None,
     agency: Annotated[str | None, typer.Option(help="Of calls of this agency only.")] = None,
 ) -> None:
-    """What was refused, by reason; contracts/problems.yaml explains every reason."""
+    """What was refused, by reason; contracts/problems.yaml explains every reason.
+
+    Some calls pass the gateway's checks and are refused by the service behind it: those count too.
+    """
     session: Session = context.obj
-    records = _records(
-        session, since, until, resource=resource, caller_agency=agency, decision="denied"
-    )
-    _print(session, _count(records, _REFUSALS), _REFUSALS, "nothing was refused")
+    about = {"resource": resource, "caller_agency": agency}
+    denied = _records(session, since, until, **about, decision="denied")
+    passed = _records(session, since, until, **about, decision="allowed", type_="call")
+    refused = (record for record in passed if "reason" in record)
+    found = _count(itertools.chain(denied, refused), _REFUSALS)
+    _print(session, found, _REFUSALS, "nothing was refused")
 
 
 def _records(
@@ -116,18 +122,20 @@ def _records(
         )
 
 
-def _count(records: Iterator[Json], names: Sequence[str]) -> list[Json]:
-    """Count records by the members `names`, most frequent first; they come newest first."""
+def _count(records: Iterable[Json], names: Sequence[str]) -> list[Json]:
+    """Count records by the members `names`, most frequent first."""
     groups: dict[tuple[str | None, ...], Json] = {}
     for record in records:
         named = tuple(record.get(name) for name in names)
+        at = record["at"]
         group = groups.setdefault(
             named,
-            {**dict(zip(names, named, strict=True)), "count": 0, "rows": 0, "last": record["at"]},
+            {**dict(zip(names, named, strict=True)), "count": 0, "rows": 0}
+            | {"first": at, "last": at},
         )
         group["count"] += 1
         group["rows"] += record.get("rows", 0)
-        group["first"] = record["at"]
+        group["first"], group["last"] = min(group["first"], at), max(group["last"], at)
     return sorted(groups.values(), key=lambda group: -int(group["count"]))
 
 
