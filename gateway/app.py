@@ -24,7 +24,8 @@ from gateway.listener import (
 )
 from gateway.settings import PARTS, GatewaySettings
 from gateway.table import PermissionTable
-from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, owner_context
+from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, any_address, owner_context
+from kit.addresses import is_public
 from kit.kafka import client_options
 from kit.logging import get_logger
 from kit.serve import run_process
@@ -210,7 +211,7 @@ class Gateway:
             self.deadlines,
             settings.owner_connections,
             settings.slow_calls,
-            allow_private=settings.allow_private_owners,
+            allows=any_address if settings.allow_private_owners else is_public,
         )
 
     def _collector(self) -> GatewayCollector:

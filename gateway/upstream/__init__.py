@@ -2,7 +2,7 @@
 
 from gateway.upstream.connection import Headers, Taker, UpstreamConnection
 from gateway.upstream.deadlines import NEVER, TICK, Deadlines, Timed
-from gateway.upstream.owners import OwnerPool, OwnerPools, owner_context
+from gateway.upstream.owners import OwnerPool, OwnerPools, any_address, owner_context
 from gateway.upstream.pool import Asker, Pool
 from gateway.upstream.shared import SharedAsker, SharedPool
 
@@ -20,5 +20,6 @@ __all__ = [
     "Taker",
     "Timed",
     "UpstreamConnection",
+    "any_address",
     "owner_context",
 ]

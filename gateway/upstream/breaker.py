@@ -5,18 +5,17 @@ from typing import Final
 FAILURES: Final = 5
 """Failures in a row that open it."""
 REST_SECONDS: Final = 5.0
-"""How long it stays open before one call may try."""
 
 
 class Breaker:
     """Of one service of an owner. Whoever is admitted reports how it went, or lets go.
 
-    Attributes:
-        opened: how often it has opened.
+    Args:
+        rest: seconds for which it stays open before one call may try.
     """
 
-    def __init__(self) -> None:
-        self.opened = 0
+    def __init__(self, rest: float = REST_SECONDS) -> None:
+        self._rest = rest
         self._failures = 0
         self._until = 0.0
         self._trying = False
@@ -54,10 +53,8 @@ class Breaker:
     def failed(self, now: float, tried: bool) -> None:
         """Learn that the service failed a call; `tried` as `admit` said."""
         if not self.is_open or tried:
-            self._until = now + REST_SECONDS
+            self._until = now + self._rest
         self._failures += 1
-        if self._failures == FAILURES:
-            self.opened += 1
         if tried:
             self._trying = False
 

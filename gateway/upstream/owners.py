@@ -10,7 +10,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from gateway.domain import OwnService
-from gateway.upstream.breaker import Breaker
+from gateway.upstream.breaker import REST_SECONDS, Breaker
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.shared import SharedPool
@@ -24,6 +24,8 @@ MAX_ADDRESSES: Final = 4
 MAX_POOLS: Final = 256
 """Pools that are kept though nobody uses them."""
 
+Allows = Callable[[str], bool]
+"""Tells whether an IP address may be connected to."""
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """From host and port to IP addresses; raises `OSError` when there are none."""
 
@@ -43,6 +45,11 @@ async def resolve(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def any_address(_address: str) -> bool:
+    """Allow every address, private and loopback ones too."""
+    return True
 
 
 def owner_context(ca: str | None, certificate: Path, key: Path) -> ssl.SSLContext:
@@ -74,8 +81,9 @@ class OwnerPool(SharedPool):
         owner: agency whose service it is.
         make_context: see `owner_context`; called with the CA, in a thread.
         resolve: looks a host up, each time that a connection is opened.
-        allow_private: whether private and loopback addresses are called too.
+        allows: which of the addresses that it leads to may be connected to.
         limit, share: see `SharedPool`.
+        rest: see `Breaker`.
 
     Attributes:
         cause: why the last connection was not opened, as the fact `cause` of the refusal.
@@ -93,7 +101,8 @@ class OwnerPool(SharedPool):
         share: int,
         *,
         resolve: Resolve,
-        allow_private: bool,
+        allows: Allows,
+        rest: float = REST_SECONDS,
     ) -> None:
         host = f"[{service.host}]" if ":" in service.host else service.host
         place = f"{host}:{service.port}"
@@ -103,7 +112,7 @@ class OwnerPool(SharedPool):
             "the owner's service", f"https://{place}", nobody, "", deadlines, limit, share
         )
         self.owner = owner
-        self.breaker = Breaker()
+        self.breaker = Breaker(rest)
         self.cause = "unreachable"
         self.origin = f"https://{place}".encode()
         self.host_line = b"\r\nHost: " + place.encode()
@@ -111,7 +120,7 @@ class OwnerPool(SharedPool):
         self._make_context = make_context
         self._made: ssl.SSLContext | None = None
         self._resolve = resolve
-        self._allow_private = allow_private
+        self._allows = allows
 
     @property
     def is_idle(self) -> bool:
@@ -131,8 +140,8 @@ class OwnerPool(SharedPool):
         addresses = await self._resolve(host, port)
         # Whoever answers for the name answers again at each connection: what is connected to is
         # the address that was looked at, and one that leads inside spoils them all.
-        if not self._allow_private and not all(map(is_public, addresses)):
-            raise AddressRefused(f"{host} leads to an address that is not public")
+        if not all(map(self._allows, addresses)):
+            raise AddressRefused(f"{host} leads to an address that is not allowed")
         error: OSError = OSError(f"{host} has no address")
         for address in addresses[:MAX_ADDRESSES]:
             try:
@@ -178,6 +187,7 @@ class OwnerPools:
         make_context: see `OwnerPool`.
         limit: connections to one service.
         share: calls of one caller to one service at once; at most half of the connections.
+        allows, resolve, rest: see `OwnerPool`.
     """
 
     def __init__(
@@ -187,15 +197,17 @@ class OwnerPools:
         limit: int,
         share: int,
         *,
-        allow_private: bool,
+        allows: Allows = is_public,
         resolve: Resolve = resolve,
+        rest: float = REST_SECONDS,
     ) -> None:
         self._make_context = make_context
         self._deadlines = deadlines
         self._limit = limit
         self._share = min(share, max(1, limit // 2))
-        self._allow_private = allow_private
+        self._allows = allows
         self._resolve = resolve
+        self._rest = rest
         self._pools: dict[tuple[str, str, int, str | None], OwnerPool] = {}
 
     def __iter__(self) -> Iterator[OwnerPool]:
@@ -219,7 +231,8 @@ class OwnerPools:
                 self._limit,
                 self._share,
                 resolve=self._resolve,
-                allow_private=self._allow_private,
+                allows=self._allows,
+                rest=self._rest,
             )
         return found
 

@@ -38,8 +38,10 @@ from gateway.listener import (
     listening_socket,
 )
 from gateway.settings import PARTS, GatewaySettings
-from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, owner_context
-from gateway.upstream.owners import Resolve, resolve
+from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, any_address, owner_context
+from gateway.upstream.breaker import REST_SECONDS
+from gateway.upstream.owners import Allows, Resolve, resolve
+from kit.addresses import is_public
 from kit.ids import uuid7
 from kit.tls import client_context
 from kit.tokens import SigningKey, Verifier, VerifyingKey, thumbprint
@@ -179,6 +181,7 @@ class FakePart:
     def __init__(self, certificates: Certificates, part: str) -> None:
         self.asked: list[Asked] = []
         self.connections = 0
+        self.host, self.port = "127.0.0.1", 0
         self.reads_bodies = True
         self.read_pause = 0.0
         self.read_call: ReadCall | None = None
@@ -194,9 +197,10 @@ class FakePart:
     async def start(self) -> str:
         """Listen; return the address for the gateway's settings."""
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._context, limit=1 << 20
+            self._serve, self.host, self.port, ssl=self._context, limit=1 << 20
         )
-        return f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.port = self._server.sockets[0].getsockname()[1]
+        return f"https://{self.host}:{self.port}"
 
     async def stop(self) -> None:
         """Close everything."""
@@ -470,12 +474,20 @@ def request(
 
 
 async def open_world(
-    folder: Path, *, disk: Disk | None = None, resolve_owner: Resolve = resolve, **changed: Any
+    folder: Path,
+    *,
+    disk: Disk | None = None,
+    resolve_owner: Resolve = resolve,
+    allow_address: Allows | None = None,
+    owner_rest: float = REST_SECONDS,
+    **changed: Any,
 ) -> World:
     """Start a data path with a part behind all addresses.
 
     Args:
         resolve_owner: how hosts of owners' services are looked up.
+        allow_address: which of their addresses are connected to; as the settings say if not given.
+        owner_rest: seconds for which a service that failed is left alone.
         changed: settings that differ from the defaults.
     """
     certificates = issue(folder / "internal", (*PARTS, "gateway"), datetime.now(UTC))
@@ -556,8 +568,9 @@ async def open_world(
             deadlines,
             settings.owner_connections,
             settings.slow_calls,
-            allow_private=settings.allow_private_owners,
+            allows=allow_address or (any_address if settings.allow_private_owners else is_public),
             resolve=resolve_owner,
+            rest=owner_rest,
         ),
         local={"explain": _explain},
         deadlines=deadlines,

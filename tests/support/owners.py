@@ -65,7 +65,7 @@ async def serve(world: World, owner: Owner | None = None, **changed: Any) -> Own
     return owner
 
 
-def let_call(world: World, ca: str | None, port: int, **changed: Any) -> None:
+def let_call(world: World, ca: str | None, port: int, /, **changed: Any) -> None:
     """Enter the entry of a service and a grant for it into the permission table."""
     service = replace(OwnService("localhost", port, ca, 5, OPERATIONS), **changed)
     world.table.entries[RESOURCE] = Entry(
@@ -116,7 +116,7 @@ async def read_chunked(client: Client, seconds: float = 20.0) -> Said:
         headers = {name.lower(): value for name, _, value in (f.partition(": ") for f in fields)}
         assert headers["transfer-encoding"] == "chunked"
         body = bytearray()
-        while size := int(await client.reader.readline(), 16):
+        while size := int(await client.reader.readuntil(b"\r\n"), 16):
             body += (await client.reader.readexactly(size + 2))[:-2]
         await client.reader.readexactly(2)
     return Said(int(line.split(" ")[1]), headers, bytes(body))
