@@ -32,7 +32,7 @@ def batch_sealed(batch: Batch, *, actor: str, call: str | None) -> Fact:
 
 
 def batch_abandoned(batch: Batch, *, actor: str, call: str | None) -> Fact:
-    """Return the fact that a batch was given up by `system/<id>`."""
+    """Return the fact that a batch was given up, by `system/<id>` or by transfer."""
     return _batch_fact("abandoned", batch, {}, actor, call)
 
 

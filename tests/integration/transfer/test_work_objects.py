@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from kit.clock import FixedClock, SystemClock
 from services.exchange.transfer.actions.sweeping import sweep
@@ -142,3 +143,44 @@ async def test_objects_are_swept_by_hand(town: Town, tmp_path: Path) -> None:
     assert names(town) == set()
     assert not leftover.exists()
     assert (await run(values, "sweep", "--older-than", "soon")).returncode == 2
+
+
+async def test_what_work_has_put_is_kept_until_the_work_is_done(town: Town) -> None:
+    batch = await town.open()
+    await town.put(batch, 0, ROWS)
+    await town.seal(batch)
+    objects = town.context.objects
+    assert isinstance(objects, FolderObjects)
+    name = objects.put(b"effects of a seal that takes very long")
+    age(objects, name, 7200)
+    async with town.db.begin() as tx:
+        aged = text("UPDATE work SET created_at = now() - interval '3 hours'")
+        await (await tx.connection()).execute(aged)
+
+    await sweep(town.context, older_than=3600, chunk_retention=DAY)
+    assert name in set(objects.names())
+
+    await town.work()
+    await sweep(town.context, older_than=3600, chunk_retention=DAY)
+    assert name not in set(objects.names())
+
+
+async def test_a_batch_that_nobody_seals_is_given_up_with_its_chunks(town: Town) -> None:
+    old, new = await town.open(), await town.open()
+    for batch in (old, new):
+        await town.put(batch, 0, [{**ROWS[0], "name": batch}])
+    async with town.db.begin() as tx:
+        aged = text("UPDATE batch SET opened_at = now() - interval '8 days' WHERE id = :id")
+        await (await tx.connection()).execute(aged.bindparams(id=old))
+
+    await sweep(town.context, older_than=0, chunk_retention=DAY)
+
+    assert (await town.batch(old))["state"] == "abandoned"
+    assert (await town.batch(new))["state"] == "open"
+    assert len(set(town.context.objects.names())) == 1
+    assert (await town.put(old, 1, ROWS)).json()["code"] == "batch-not-open"
+    async with town.db.begin() as tx:
+        told = text("SELECT envelope::text FROM outbox WHERE envelope::text LIKE '%abandoned%'")
+        (fact,) = (await (await tx.connection()).execute(told)).scalars()
+    assert old in fact
+    assert '"part/transfer"' in fact

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -32,12 +33,14 @@ from services.exchange.transfer.domain import (
 from services.exchange.transfer.store import Objects, work
 from services.exchange.transfer.store import batches as rows
 
+FORGOTTEN: Final = 500
+
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: `system/<id>` of the owner, in which call."""
+    """Who acts: `system/<id>` of the owner, in which call; or transfer itself, in none."""
 
     subject: str
     call: str
@@ -243,10 +246,26 @@ async def abandon(tx: Tx, entry: Entry, batch: str, actor: Actor, at: datetime) 
     if found.state is BatchState.ABANDONED:
         return found
     batches.require_open(found)
-    await rows.abandon(tx, batch, at)
-    await store.tell(tx, f"batch/{batch}")
+    return await _abandon(tx, found, actor, at)
+
+
+async def abandon_forgotten(tx: Tx, opened_before: datetime, at: datetime) -> int:
+    """Give up batches that nobody has sealed for too long, some hundred at once; return how many.
+
+    Args:
+        opened_before: when the youngest of them was opened.
+    """
+    forgotten = await rows.lock_forgotten(tx, opened_before, FORGOTTEN)
+    for batch in forgotten:
+        await _abandon(tx, batch, Actor(events.TRANSFER, ""), at)
+    return len(forgotten)
+
+
+async def _abandon(tx: Tx, batch: Batch, actor: Actor, at: datetime) -> Batch:
+    await rows.abandon(tx, batch.id, at)
+    await store.tell(tx, f"batch/{batch.id}")
     abandoned = replace(
-        found, state=BatchState.ABANDONED, finished_at=at, chunks=0, rows=0, quarantined=0
+        batch, state=BatchState.ABANDONED, finished_at=at, chunks=0, rows=0, quarantined=0
     )
     await outbox.append(tx, events.batch_abandoned(abandoned, actor=actor.subject, call=actor.call))
     return abandoned

@@ -115,9 +115,10 @@ async def _apply(tx: Tx, batch: Batch, before: Version | None, context: Context)
         digest.count,
         digest.hexdigest(),
     )
-    await _commit(tx, batch, made, effects, taken.segments, context, reset=reset)
     if before is not None and reset:
+        # It may wait long for those who read it, so it comes before the lock of subscribers.
         await tables.drop_table(tx, before.table)
+    await _commit(tx, batch, made, effects, taken.segments, context, reset=reset)
     return None
 
 

@@ -118,6 +118,18 @@ async def list_batches(
     return await _with_chunks(tx, list((await tx.exec(query)).all()))
 
 
+async def lock_forgotten(tx: Tx, opened_before: datetime, limit: int) -> list[Batch]:
+    """Lock and return batches that are open since long ago, but those in use right now."""
+    query = (
+        select(BatchRow)
+        .where(BatchRow.state == BatchState.OPEN.value, BatchRow.opened_at < opened_before)
+        .order_by(col(BatchRow.opened_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return await _with_chunks(tx, list((await tx.exec(query)).all()))
+
+
 async def find_chunk(tx: Tx, batch: str, number: int) -> Chunk | None:
     """Return a chunk that has arrived, or None."""
     row = await tx.get(ChunkRow, (batch, number), populate_existing=True)

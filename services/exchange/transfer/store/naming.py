@@ -24,3 +24,18 @@ async def named(tx: Tx, names: Sequence[str], *, ended_before: datetime) -> set[
         _NAMED.bindparams(names=list(names), ended_before=ended_before)
     )
     return set(found.scalars())
+
+
+async def oldest_work(tx: Tx) -> float:
+    """Return how many seconds ago the oldest work was added that is not done; 0 without any.
+
+    What it has put since is named when its result is committed.
+    """
+    connection = await tx.connection()
+    found = await connection.execute(
+        text(
+            "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - created_at)), 0)"
+            "::float8 FROM work"
+        )
+    )
+    return float(found.scalar_one())
