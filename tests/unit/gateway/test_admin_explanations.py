@@ -146,6 +146,18 @@ def test_every_mode_of_data_calls_is_explained(mode: str, reason: str) -> None:
     assert (said["mode"], said["decision"], said["reason"]) == (mode, "denied", reason)
 
 
+def test_a_call_is_explained_for_its_operation() -> None:
+    _, said = explain({**ASKED, "mode": "call", "operation": "read"})
+    assert (said["mode"], said["decision"], said["reason"]) == (
+        "call",
+        "denied",
+        "mode-not-granted",
+    )
+    operation = next(c for c in said["checks"] if c["check"] == "operation-not-granted")
+    assert operation["passed"] is False
+    assert "fit no operation of the service" in operation["fact"]
+
+
 def test_the_first_check_that_fails_is_the_reason() -> None:
     _, said = explain({**ASKED, "purpose": "marketing"})
     assert (said["decision"], said["reason"]) == ("denied", "purpose-not-granted")
@@ -183,6 +195,8 @@ def test_explanations_are_for_those_whom_the_call_concerns(caller: Party, allowe
         ({"resource": 5}, "/resource"),
         ({**ASKED, "mode": "steal"}, "/mode"),
         ({**ASKED, "mode": ["query"]}, "/mode"),
+        ({**ASKED, "mode": "call"}, "/operation"),
+        ({**ASKED, "operation": "read"}, "/operation"),
         ({**ASKED, "system": "5"}, "/system"),
         ({**ASKED, "grant": None}, "/grant"),
         ({**ASKED, "purpose": ""}, "/purpose"),

@@ -24,7 +24,10 @@ NEEDED = {
     **{f"{part}_url": "https://127.0.0.1:1" for part in ("identity", "catalog", "sharing")},
     **{f"{part}_url": "https://127.0.0.1:1" for part in ("transfer", "audit")},
 }
-HOOKS = [name for name in GatewaySettings.model_fields if name.startswith("test_")]
+HOOKS = [
+    "allow_private_owners",
+    *(name for name in GatewaySettings.model_fields if name.startswith("test_")),
+]
 
 
 def settings(**more: object) -> GatewaySettings:
