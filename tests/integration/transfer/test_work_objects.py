@@ -145,6 +145,20 @@ async def test_objects_are_swept_by_hand(town: Town, tmp_path: Path) -> None:
     assert (await run(values, "sweep", "--older-than", "soon")).returncode == 2
 
 
+async def test_an_object_that_a_killed_sweep_set_aside_is_there_again(town: Town) -> None:
+    await town.publish_rows(ROWS)
+    objects = town.context.objects
+    assert isinstance(objects, FolderObjects)
+    names = set(objects.names())
+    for name in names:
+        path = objects._path(name)
+        path.rename(path.with_suffix(".removed"))
+
+    await sweep(town.context, older_than=3600, chunk_retention=DAY)
+
+    assert {name for name in names if objects.read(name)} == names
+
+
 async def test_what_work_has_put_is_kept_until_the_work_is_done(town: Town) -> None:
     batch = await town.open()
     await town.put(batch, 0, ROWS)

@@ -35,6 +35,7 @@ async def sweep(context: Context, *, older_than: float, chunk_retention: float) 
     async with context.db.begin() as tx:
         await batches.abandon_forgotten(tx, now - OPEN_FOR, now)
         older_than_work = max(older_than, await naming.oldest_work(tx))
+    leftovers = await asyncio.to_thread(objects.remove_leftovers, older_than=older_than)
     candidates = objects.names(older_than=older_than_work)
     removed = 0
     while page := await asyncio.to_thread(lambda: list(islice(candidates, _PAGE))):
@@ -43,6 +44,5 @@ async def sweep(context: Context, *, older_than: float, chunk_retention: float) 
         for name in page:
             if name not in needed:
                 removed += await asyncio.to_thread(objects.remove, name, older_than=older_than_work)
-    leftovers = await asyncio.to_thread(objects.remove_leftovers, older_than=older_than)
     log.info("objects swept", removed=removed, leftovers=leftovers)
     return removed

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 from kit.ids import uuid7
+
+_ASIDE: Final = ".removed"
+"""Suffix of an object that is about to be removed."""
 
 
 class ObjectDamaged(Exception):
@@ -111,28 +114,34 @@ class FolderObjects:
     def remove(self, name: str, *, older_than: float = 0.0) -> bool:
         """Remove an object unless it was put again meanwhile."""
         path = self._path(name)
-        aside = path.with_suffix(".removed")
+        aside = path.with_suffix(_ASIDE)
         with contextlib.suppress(FileNotFoundError):
             # From here on it is put anew, or was touched before and is kept.
             path.rename(aside)
         if not aside.exists():
             return False
         if _age(aside) < older_than:
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
-            aside.unlink()
+            self._put_back(aside)
             return False
-        aside.unlink()
+        aside.unlink(missing_ok=True)
         return True
 
     def remove_leftovers(self, *, older_than: float) -> int:
-        """Remove files that were left behind."""
+        """Remove files that were left behind; what a removal set aside is put back first."""
+        for aside in self._segments.glob(f"*/*{_ASIDE}"):
+            self._put_back(aside)
         removed = 0
         for path in self._incoming.glob("*"):
             if _age(path) >= older_than:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
+
+    def _put_back(self, aside: Path) -> None:
+        # Put anew, or put back by another, it is there already.
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.link(aside, aside.with_suffix(""))
+        aside.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._segments / name[:2] / name
