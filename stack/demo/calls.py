@@ -15,15 +15,8 @@ from datong.operations import data
 from datong.operations.operation import Access
 from stack.demo.commands import StoryBroken
 from stack.demo.divisions import HANGZHOU
-from stack.demo.entries import (
-    ADOPTIONS,
-    ARTICLE,
-    DIVISIONS,
-    ITEMS,
-    LAW,
-    OTHER_PURPOSE,
-    PURPOSE,
-)
+from stack.demo.entries import ADOPTIONS, DIVISIONS, ITEMS, OTHER_PURPOSE, PURPOSE
+from stack.demo.refusals import Try, expect_refusals
 from stack.demo.town import Town
 
 CALLS: Final = 500
@@ -96,7 +89,7 @@ async def be_refused(town: Town) -> dict[str, str]:
     )
     foreign = await town.client("stranger").fetch_token()
     anonymous, borrowed = town.anonymous(), town.new_client("consumer", token=foreign)
-    tries: list[tuple[str, str, Callable[[], Awaitable[Any]]]] = [
+    tries: list[Try] = [
         (
             "no certificate",
             "certificate-missing",
@@ -130,33 +123,11 @@ async def be_refused(town: Town) -> dict[str, str]:
             lambda: consumer.query(ADOPTIONS, purpose=PURPOSE, key={"file": "1"}),
         ),
     ]
-    found: dict[str, str] = {}
     try:
-        for what, code, call in tries:
-            refused = await _refusal(what, call)
-            if refused.code != code or not refused.next_step:
-                raise StoryBroken(f"{what}: expected {code}, was refused with {refused}")
-            found[what] = refused.code
-            if code == "class-not-shared":
-                _require_law(refused)
+        return await expect_refusals(tries)
     finally:
         await anonymous.close()
         await borrowed.close()
-    return found
-
-
-async def _refusal(what: str, call: Callable[[], Awaitable[Any]]) -> Refused:
-    try:
-        await call()
-    except Refused as refused:
-        return refused
-    raise StoryBroken(f"{what}: was answered, must be refused")
-
-
-def _require_law(refused: Refused) -> None:
-    told = f"{refused.detail} {refused.facts}"
-    if LAW not in told or ARTICLE not in told:
-        raise StoryBroken(f"the refusal does not name the law: {refused}")
 
 
 @dataclass

@@ -51,8 +51,10 @@ async def run_as(
     return await run_datong(*options, *arguments, codes=codes)
 
 
-async def publish_rows(town: Town, resource: str, file: Path, *options: str) -> dict[str, Any]:
+async def publish_rows(
+    town: Town, resource: str, file: Path, *options: str, system: str = "publisher"
+) -> dict[str, Any]:
     """Have the owner's system publish a file; return what `datong publish` tells of the batch."""
-    published, _ = await run_as(town, "publisher", "publish", resource, str(file), *options)
+    published, _ = await run_as(town, system, "publish", resource, str(file), *options)
     found: dict[str, Any] = published
     return found

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from kit.clock import SystemClock, rfc3339
+from stack.demo.citizens import NUMBER_PATTERN
 from stack.demo.divisions import LEVELS, LONGEST_NAME
 from stack.demo.town import Town
 
@@ -45,16 +46,23 @@ ADOPTIONS_ENTRY: Final[dict[str, Any]] = DIVISIONS_ENTRY | {
     "name": "收养登记档案",
     "summary": "收养登记档案目录；依法保密，不予共享。",
     "items": [
-        {"name": "file", "title": "档案号", "type": "text", "required": True, "key": True},
+        {"name": "file", "title": "档案号", "type": "text", "required": True, "key": True}
+        | {"filterable": True},
+        {"name": "adopter", "title": "收养人姓名", "type": "text", "required": True},
+        {"name": "adopter_number", "title": "收养人公民身份号码", "type": "text", "required": True}
+        | {"pattern": NUMBER_PATTERN},
+        {"name": "registered_on", "title": "登记日期", "type": "date", "required": True},
     ],
     "share_class": "not_shared",
     "legal_basis": {"kind": "law", "title": LAW, "article": ARTICLE},
 }
 
 
-async def publish_entry(town: Town, content: dict[str, Any]) -> str:
-    """Have an entry written by the registrar and approved by the reviewer; return its id."""
-    registrar, reviewer = town.client("registrar"), town.client("reviewer")
+async def publish_entry(
+    town: Town, content: dict[str, Any], *, writer: str = "registrar", approver: str = "reviewer"
+) -> str:
+    """Have an entry written and approved by two people of its owner; return its id."""
+    registrar, reviewer = town.client(writer), town.client(approver)
     entry: str = (await registrar.create_entry(content))["id"]
     await registrar.submit_entry(entry)
     await reviewer.approve_entry(entry)

@@ -74,6 +74,8 @@ class DemoReport:
         reconciled: both sides agreed on every delivery but the one that was tampered with.
         tamper_detected: the platform raised the alert for that one, and for no other.
         late_joiner_equal: two departments' tables have the same ordered dump.
+        denials: refusals of every chapter by reason code.
+        statutory: who read what is not shared, by which law, and that others were refused.
         memory: of all processes together, when it was most.
     """
 
@@ -86,6 +88,7 @@ class DemoReport:
     revocation_ms: float | None = None
     denials: Counter[str] = field(default_factory=Counter)
     evidence: dict[str, Any] = field(default_factory=dict)
+    statutory: dict[str, Any] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
 
     @property
@@ -105,6 +108,7 @@ class DemoReport:
             "comparisons": [asdict(comparison) for comparison in self.comparisons],
             "revocation_ms": self.revocation_ms,
             "denials": dict(sorted(self.denials.items())),
+            "statutory": self.statutory,
             "evidence": self.evidence,
             "memory_mib": self.memory.mib,
             "memory_mib_of": self.memory.mib_of,
@@ -119,7 +123,7 @@ class DemoReport:
             self._show_comparisons(console)
 
     def _show_steps(self, console: Console) -> None:
-        table = Table(title="A first call and a first delivery through Datong", show_lines=True)
+        table = Table(title="Three share classes through Datong", show_lines=True)
         for column in ("step", "seconds", "what was seen"):
             table.add_column(column, justify="right" if column == "seconds" else "left")
         for step in self.steps:

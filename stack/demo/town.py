@@ -104,9 +104,39 @@ async def found(
     for agency, name in AGENCIES:
         await _found_agency(town, agency, name)
         progress(name)
-    await asyncio.gather(*(_add_person(town, *person) for person in PEOPLE))
-    await asyncio.gather(*(_add_system(town, *system) for system in SYSTEMS))
+    await _add_all(town, PEOPLE, SYSTEMS)
     progress("people and systems")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Agencies, people and systems that join a town together.
+
+    Attributes:
+        agencies: id and name.
+        people: short name, agency, name and roles.
+        systems: short name, agency and name.
+    """
+
+    agencies: Sequence[tuple[str, str]]
+    people: Sequence[tuple[str, str, str, list[str]]]
+    systems: Sequence[tuple[str, str, str]]
+
+
+async def join(town: Town, cast: Cast) -> None:
+    """Enrol a cast in a town that was founded; its people may belong to agencies of before."""
+    for agency, name in cast.agencies:
+        await _found_agency(town, agency, name)
+    await _add_all(town, cast.people, cast.systems)
+
+
+async def _add_all(
+    town: Town,
+    people: Sequence[tuple[str, str, str, list[str]]],
+    systems: Sequence[tuple[str, str, str]],
+) -> None:
+    await asyncio.gather(*(_add_person(town, *person) for person in people))
+    await asyncio.gather(*(_add_system(town, *system) for system in systems))
 
 
 async def _found_agency(town: Town, agency: str, name: str) -> None:

@@ -4,6 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ DIVISIONS = 665_276
 STEPS = [
     *("enrol", "publish", "query", "refusals"),
     *("receive", "change", "alert", "repair", "late"),
-    *("revocation", "evidence", "verify", "tamper"),
+    "revocation",
+    *("conditional", "sign", "masked", "beyond", "statutory", "excluded"),
+    *("questions", "evidence", "verify", "tamper"),
 ]
 MERGER = {"added": 288, "updated": 377, "deleted": 305}
 REFUSALS = {
@@ -30,6 +33,26 @@ REFUSALS = {
     "an unknown resource": "resource-unknown",
     "a class that is not shared": "class-not-shared",
 }
+BEYOND = {
+    "another item": "items-not-granted",
+    "another purpose": "purpose-not-granted",
+    "another system": "grant-missing",
+    "before the period": "grant-not-yet-valid",
+    "after the period": "grant-expired",
+    "rows chosen by a masked item": "item-masked",
+    "the whole table": "mode-not-granted",
+    "rows of its own for the police's entry": "not-the-owner",
+    "a purpose that is no code": "call-malformed",
+    "submitted by an officer": "role-missing",
+    "submitted by who drafted it": "same-person",
+    "confirmed by who asks": "other-agency",
+    "more approved than was asked for": "terms-not-narrower",
+    "a period that ends before it begins": "period-invalid",
+    "confirmed before it is answered": "request-state-conflict",
+    "read by a third agency": "request-unknown",
+}
+DEATHS_SHOWN = 42
+"""Of the first sixty people in 死亡登记, those of Hangzhou's districts."""
 FORGERIES = {
     "changed-byte": "tree",
     "left-out": "sequence-gap",
@@ -72,7 +95,7 @@ def test_all_steps_went_as_told_in_their_order(report: dict[str, Any]) -> None:
 
 def test_everybody_was_enrolled(facts: dict[str, dict[str, Any]]) -> None:
     enrolled = facts["enrol"]
-    assert (enrolled["agencies"], enrolled["people"], enrolled["systems"]) == (6, 13, 4)
+    assert (enrolled["agencies"], enrolled["people"], enrolled["systems"]) == (8, 24, 10)
     assert enrolled["noted checkpoint size"] > 1
 
 
@@ -128,8 +151,60 @@ def test_every_refusal_named_its_reason(
     report: dict[str, Any], facts: dict[str, dict[str, Any]]
 ) -> None:
     assert facts["refusals"] == REFUSALS
-    once = {code: count for code, count in report["denials"].items() if code != "grant-suspended"}
-    assert once == dict.fromkeys(REFUSALS.values(), 1)
+    assert facts["beyond"] == BEYOND
+    excluded = Counter(facts["excluded"].values())
+    assert excluded == {"class-not-shared": 5, "grant-ended": 1}
+    told = Counter(REFUSALS.values()) + Counter(BEYOND.values()) + excluded
+    told["grant-suspended"] = facts["revocation"]["refused after"]
+    assert report["denials"] == dict(told)
+    assert len(report["denials"]) >= 16
+
+
+def test_a_vague_request_was_refused_and_a_precise_one_signed_by_four(
+    facts: dict[str, dict[str, Any]],
+) -> None:
+    signed = facts["sign"]
+    assert signed["first request"].startswith("refused: 未说明核查对象和范围")
+    assert signed["second request"] == "granted, signed by 4 people"
+    assert signed["granted"] == "id_number, name, died_on"
+    assert signed["masks"] == {"name": "name"}
+
+
+def test_granted_rows_came_masked_and_no_others(facts: dict[str, dict[str, Any]]) -> None:
+    masked = facts["masked"]
+    assert masked["asked for by number"] == 60
+    assert masked["of Hangzhou"] == DEATHS_SHOWN
+    assert masked["of elsewhere, not shown"] == 60 - DEATHS_SHOWN
+    number, name, died_on = masked["one of them"]
+    assert len(number) == 18
+    assert name.endswith("*")
+    assert died_on == "2025-01-01"
+
+
+def test_a_statutory_recipient_alone_read_what_is_not_shared(
+    report: dict[str, Any], facts: dict[str, dict[str, Any]]
+) -> None:
+    assert report["statutory"] == {
+        "resource": "adoption-files",
+        "recipient": "hangzhou-police",
+        "statutory": {"title": "中华人民共和国刑事诉讼法", "article": "第五十四条"},
+        "rows": 1,
+        "refused to others": 5,
+        "law named": "中华人民共和国民法典 第一千一百一十条",
+        "afterwards": "grant-ended",
+    }
+    assert facts["statutory"]["read"][2].startswith("990101**********")
+
+
+def test_the_auditor_was_answered_by_command(facts: dict[str, dict[str, Any]]) -> None:
+    answered = facts["questions"]
+    assert answered["who used 死亡登记"] == ["hangzhou-human-resources"]
+    assert answered["for"] == "unemployment-benefit-check"
+    assert answered["answers"] == 62
+    refused = answered["refusals of calls to 死亡登记"]
+    by_the_gateway, by_transfer = {"grant-expired", "grant-missing"}, {"item-masked"}
+    assert by_the_gateway | by_transfer <= set(refused)
+    assert answered["leaf"] < answered["of records"]
 
 
 def test_the_suspension_was_felt_within_a_second(

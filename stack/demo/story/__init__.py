@@ -1,13 +1,16 @@
-"""The story by chapters: a first call, a first delivery, and the evidence of all of it."""
+"""The story by chapters: first call, first delivery, three share classes, evidence of it all."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from stack.demo.report import DemoReport
+from stack.demo.story.conditional import ConditionalSharing
 from stack.demo.story.evidence import Evidence
 from stack.demo.story.first_call import FirstCall
 from stack.demo.story.first_delivery import FirstDelivery
+from stack.demo.story.questions import Questions
 from stack.demo.story.stage import Stage
+from stack.demo.story.statutory import StatutoryRecipient
 from stack.supervisor import Stack
 
 __all__ = ["Story"]
@@ -26,7 +29,10 @@ class Story:
         self._stage = Stage(stack, directory, progress)
         self._call = FirstCall(self._stage)
         self._delivery = FirstDelivery(self._stage)
+        self._conditional = ConditionalSharing(self._stage)
+        self._statutory = StatutoryRecipient(self._stage)
         self._evidence = Evidence(self._stage)
+        self._questions = Questions(self._stage, self._evidence)
 
     @property
     def report(self) -> DemoReport:
@@ -44,6 +50,12 @@ class Story:
             await self._tell()
 
     async def _tell(self) -> None:
+        await self._tell_first_call()
+        await self._tell_first_delivery()
+        await self._tell_three_classes()
+        await self._tell_evidence()
+
+    async def _tell_first_call(self) -> None:
         step = self._stage.step
         async with step("enrol", "1 · agencies, people and systems enrol") as facts:
             facts |= await self._call.enrol()
@@ -54,6 +66,9 @@ class Story:
             facts |= await self._call.request_and_ask()
         async with step("refusals", "4 · eight calls are refused, each with a reason") as facts:
             facts |= await self._call.be_refused()
+
+    async def _tell_first_delivery(self) -> None:
+        step = self._stage.step
         async with step("receive", "5 · the health commission takes the whole table") as facts:
             facts |= await self._delivery.receive()
         async with step("change", "6 · two districts of Hangzhou merge") as facts:
@@ -66,13 +81,35 @@ class Story:
             facts |= await self._delivery.join_late()
         async with step("revocation", "10 · the grant is suspended under load") as facts:
             facts |= await self._call.suspend_under_load()
-        async with step("evidence", "11a · the auditor downloads the evidence") as facts:
+
+    async def _tell_three_classes(self) -> None:
+        step = self._stage.step
+        async with step("conditional", "11 · the police bureau publishes 死亡登记") as facts:
+            facts |= await self._conditional.publish()
+        async with step("sign", "12 · refused with a reason, then granted by four people") as facts:
+            facts |= await self._conditional.be_granted()
+        async with step("masked", "13 · granted rows come, masked as granted") as facts:
+            facts |= await self._conditional.ask()
+        async with step("beyond", "14 · whatever goes beyond the grant is refused") as facts:
+            facts |= await self._conditional.be_refused()
+        async with step("statutory", "15 · whom a law names reads what is not shared") as facts:
+            facts |= await self._statutory.read()
+        async with step("excluded", "16 · everybody else is refused by the law") as facts:
+            facts |= await self._statutory.be_refused()
+
+    async def _tell_evidence(self) -> None:
+        step = self._stage.step
+        async with step("questions", "17 · the auditor asks three questions") as facts:
+            facts |= await self._questions.who_used_it(self._conditional.answers)
+            facts |= await self._questions.what_was_refused()
+            facts |= await self._questions.is_it_proved(self._conditional.evidence)
+        async with step("evidence", "18a · the auditor downloads the evidence") as facts:
             facts |= await self._evidence.download()
 
     async def prove(self) -> None:
         """Verify the package in a process of its own, after the platform has stopped."""
         step = self._stage.step
-        async with step("verify", "11b · offline: every record is proved") as facts:
+        async with step("verify", "18b · offline: every record is proved") as facts:
             facts |= await self._evidence.verify()
-        async with step("tamper", "11c · offline: five forgeries are found") as facts:
+        async with step("tamper", "18c · offline: five forgeries are found") as facts:
             facts |= await self._evidence.find_forgeries()

@@ -26,11 +26,11 @@ class Evidence:
     async def take_notes(self) -> dict[str, Any]:
         """Note the log's key and a first checkpoint, before anything happens."""
         auditor = self._stage.town.client("auditor")
-        (self._notes / "log.vkey").write_text(await auditor.get_log_key() + "\n", encoding="utf-8")
+        (self.notes / "log.vkey").write_text(await auditor.get_log_key() + "\n", encoding="utf-8")
         return {"noted checkpoint size": await self._note_checkpoint()}
 
     @property
-    def _notes(self) -> Path:
+    def notes(self) -> Path:
         """The auditor's own files: the log's key and the checkpoint noted first."""
         notes = self._stage.directory / "auditor"
         notes.mkdir(exist_ok=True)
@@ -38,13 +38,13 @@ class Evidence:
 
     async def _note_checkpoint(self) -> int:
         """Note the first checkpoint that covers something."""
-        key = LogKey.from_vkey((self._notes / "log.vkey").read_text(encoding="utf-8").strip())
+        key = LogKey.from_vkey((self.notes / "log.vkey").read_text(encoding="utf-8").strip())
         async with asyncio.timeout(EVIDENCE_SECONDS):
             while True:
                 note = await self._stage.town.client("auditor").get_checkpoint()
                 size = open_checkpoint(note, key).size
                 if size > 1:
-                    (self._notes / "checkpoint").write_bytes(note)
+                    (self.notes / "checkpoint").write_bytes(note)
                     return size
                 await asyncio.sleep(0.2)
 
@@ -93,7 +93,7 @@ class Evidence:
     async def find_forgeries(self) -> dict[str, Any]:
         """Forge the package in five ways; each must be found."""
         seed = (self._stage.stack.directory / "secrets" / "log.key").read_bytes()
-        note = (self._notes / "checkpoint").read_text(encoding="utf-8")
+        note = (self.notes / "checkpoint").read_text(encoding="utf-8")
         folder = self._stage.directory / "forged"
         folder.mkdir(exist_ok=True)
         found: dict[str, str] = {}
@@ -107,8 +107,8 @@ class Evidence:
 
     async def _run_verifier(self, package: Path, *calls: Path) -> tuple[dict[str, Any], int]:
         """Run `datong verify` with the auditor's own notes; return its report and exit code."""
-        options = ["--key", str(self._notes / "log.vkey")]
-        options += ["--checkpoint", str(self._notes / "checkpoint")]
+        options = ["--key", str(self.notes / "log.vkey")]
+        options += ["--checkpoint", str(self.notes / "checkpoint")]
         for log in calls:
             options += ["--calls", str(log)]
         codes = (0, EXIT_VERIFICATION_FAILED)

@@ -5,6 +5,7 @@ from typing import Any
 
 from datong import CallLog
 from stack.demo.calls import ask_much, be_refused, call_while
+from stack.demo.cast import THREE_CLASSES
 from stack.demo.commands import StoryBroken, publish_rows
 from stack.demo.divisions import BROKEN, read_table, with_broken_rows, write_csv
 from stack.demo.entries import (
@@ -15,7 +16,7 @@ from stack.demo.entries import (
     request_divisions,
 )
 from stack.demo.story.stage import Stage
-from stack.demo.town import AGENCIES, PEOPLE, SYSTEMS, Town, found
+from stack.demo.town import AGENCIES, PEOPLE, SYSTEMS, Town, found, join
 
 
 class FirstCall:
@@ -37,10 +38,12 @@ class FirstCall:
         )
         operator, security = (file.read_text(encoding="utf-8").strip() for file in codes)
         await found(stage.town, (operator, security), stage.progress)
+        await join(stage.town, THREE_CLASSES)
+        agencies = len(AGENCIES) + len(THREE_CLASSES.agencies)
         return {
-            "agencies": len(AGENCIES) + 1,
-            "people": len(PEOPLE) + len(AGENCIES) + 2,
-            "systems": len(SYSTEMS),
+            "agencies": agencies + 1,
+            "people": len(PEOPLE) + len(THREE_CLASSES.people) + agencies + 2,
+            "systems": len(SYSTEMS) + len(THREE_CLASSES.systems),
         }
 
     async def publish(self) -> dict[str, Any]:
