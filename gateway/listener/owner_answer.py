@@ -38,12 +38,15 @@ class NotPassedOn(Exception):
         self.cause = cause
 
 
-def read_owner_answer(status: int, headers: Headers, resource: str, origin: bytes) -> Answer:
+def read_owner_answer(
+    status: int, headers: Headers, *, owner: str, resource: str, origin: bytes
+) -> Answer:
     """Return what callers get of an answer, but for its body.
 
     A digest that the service states of its body is compared as that of a part is.
 
     Args:
+        owner: agency that answers; callers tell its answers from refusals of the gateway by it.
         resource: whose service it is; a `Location` inside the service leads there.
         origin: `https://host:port` of the service.
 
@@ -60,6 +63,7 @@ def read_owner_answer(status: int, headers: Headers, resource: str, origin: byte
     lines = [b"\r\n" + name.encode() + b": " + value for name, value in values.items()]
     if location is not None:
         lines.append(b"\r\nLocation: /call/" + resource.encode() + location)
+    lines.append(b"\r\nDatong-Owner: " + owner.encode())
     answer = Answer(status, [*lines, _NO_STORE])
     if length is not None:
         answer.length = int(length)

@@ -171,7 +171,13 @@ class OwnerCall(CallInHand):
         if head is None or pool is None:
             raise AssertionError("an answer comes to a call that was sent")
         try:
-            answer = read_owner_answer(status, headers, head.resource or "", pool.origin)
+            answer = read_owner_answer(
+                status,
+                headers,
+                owner=pool.owner,
+                resource=head.resource or "",
+                origin=pool.origin,
+            )
         except NotPassedOn as why:
             log.warning("owner's answer not passed on", call=self.call_id, why=str(why))
             # A redirect is an answer: it says nothing against the next call.

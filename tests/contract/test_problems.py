@@ -26,9 +26,12 @@ NOT_CODES = frozenset(
         "percent-encoding",
         "unknown-authority",
         "evidence-committer",
+        "broken-off",
+        "too-slow",
+        "circuit-open",
     }
 )
-"""Words of the gateway that look like codes; headers and extensions are told by their prefix."""
+"""Words of the gateway that look like codes, causes of `owner-unavailable` among them; headers and extensions are told by their prefix."""
 
 
 def _errors() -> list[type[DomainError]]:

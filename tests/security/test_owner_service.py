@@ -404,6 +404,7 @@ FORGED = [
     ("Datong-Evidence", "019aa450-0000-7000-8000-0000000000ff"),
     ("Datong-Salt", "A" * 43),
     ("Datong-Call", "019aa450-0000-7000-8000-0000000000fe"),
+    ("Datong-Owner", "tax-bureau"),
     ("Set-Cookie", "session=stolen"),
     ("WWW-Authenticate", 'Bearer realm="elsewhere"'),
     ("Strict-Transport-Security", "max-age=0"),
@@ -432,10 +433,12 @@ async def test_forged_headers_of_an_answer_are_dropped(world: World, large: bool
         "datong-evidence",
         "datong-salt",
         "datong-call",
+        "datong-owner",
         "date",
         "content-length",
     }
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["datong-owner"] == "market-regulator"
     await wait_until(lambda: not large or bool(of_type(world, "closed")))
     record = of_type(world, "closed")[-1] if large else world.evidence.calls()[-1]
     assert record["record"] == answer.headers["datong-evidence"] != FORGED[7][1]

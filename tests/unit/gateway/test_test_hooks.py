@@ -24,10 +24,7 @@ NEEDED = {
     **{f"{part}_url": "https://127.0.0.1:1" for part in ("identity", "catalog", "sharing")},
     **{f"{part}_url": "https://127.0.0.1:1" for part in ("transfer", "audit")},
 }
-HOOKS = [
-    "allow_private_owners",
-    *(name for name in GatewaySettings.model_fields if name.startswith("test_")),
-]
+HOOKS = [name for name in GatewaySettings.model_fields if name.startswith("test_")]
 
 
 def settings(**more: object) -> GatewaySettings:
@@ -44,3 +41,9 @@ def test_production_refuses_to_start_with_a_test_hook(hook: str) -> None:
 def test_a_test_hook_in_use_is_told(hook: str) -> None:
     assert settings(environment="development").test_hooks == []
     assert settings(environment="development", **{hook: True}).test_hooks == [hook]
+
+
+def test_production_calls_no_services_at_private_addresses() -> None:
+    with pytest.raises(ValidationError, match="DATONG_ALLOW_PRIVATE_OWNERS is refused"):
+        settings(environment="production", allow_private_owners=True)
+    assert settings(environment="development", allow_private_owners=True).allow_private_owners

@@ -12,6 +12,7 @@ from datong import AsyncClient, Client
 from datong.operations import (
     audit,
     batches,
+    calls,
     catalogue,
     data,
     deliveries,
@@ -29,7 +30,7 @@ OPERATIONS = [
     for method, operation in methods.items()
     if method != "parameters"
 ]
-MODULES = (audit, batches, catalogue, data, deliveries, identity, reconciliation, sharing)
+MODULES = (audit, batches, calls, catalogue, data, deliveries, identity, reconciliation, sharing)
 
 
 def _example(name: str, parameter: inspect.Parameter) -> Any:

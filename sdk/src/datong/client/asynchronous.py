@@ -23,7 +23,16 @@ from datong.errors import (
     Unreachable,
 )
 from datong.identity import Identity, server_trust
-from datong.operations import audit, batches, catalogue, data, deliveries, reconciliation, sharing
+from datong.operations import (
+    audit,
+    batches,
+    calls,
+    catalogue,
+    data,
+    deliveries,
+    reconciliation,
+    sharing,
+)
 from datong.operations import identity as identities
 from datong.operations.data import Rows
 from datong.operations.operation import Access, Answer, Json, Operation, Page, timeout_text
@@ -342,6 +351,12 @@ class AsyncClient:
     # data
     query = _awaited(data.query)
     explain = _awaited(data.explain)
+    # calls
+    call_get = _awaited(calls.call_get)
+    call_post = _awaited(calls.call_post)
+    call_put = _awaited(calls.call_put)
+    call_patch = _awaited(calls.call_patch)
+    call_delete = _awaited(calls.call_delete)
     # batches
     open_batch = _awaited(batches.open_batch)
     list_batches = _awaited(batches.list_batches)

@@ -13,7 +13,16 @@ from typing import IO, Any, Concatenate, ParamSpec, Self, TypeVar
 from datong.calls import CallLog
 from datong.client.asynchronous import CONNECTIONS, SECONDS, AsyncClient
 from datong.identity import Identity
-from datong.operations import audit, batches, catalogue, data, deliveries, reconciliation, sharing
+from datong.operations import (
+    audit,
+    batches,
+    calls,
+    catalogue,
+    data,
+    deliveries,
+    reconciliation,
+    sharing,
+)
 from datong.operations import identity as identities
 from datong.operations.data import Rows
 from datong.operations.operation import Answer, Json, Operation, Page
@@ -235,6 +244,12 @@ class Client:
     # data
     query = _waited(data.query)
     explain = _waited(data.explain)
+    # calls
+    call_get = _waited(calls.call_get)
+    call_post = _waited(calls.call_post)
+    call_put = _waited(calls.call_put)
+    call_patch = _waited(calls.call_patch)
+    call_delete = _waited(calls.call_delete)
     # batches
     open_batch = _waited(batches.open_batch)
     list_batches = _waited(batches.list_batches)

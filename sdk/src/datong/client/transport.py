@@ -14,6 +14,7 @@ import httpx
 from datong.calls import CallLog, new_call_id
 from datong.client.failures import refusal, unreachable
 from datong.errors import DatongError, InputInvalid, Refused
+from datong.operations.calls import OWNER_HEADER
 from datong.operations.operation import Answer, Operation
 
 CONNECT_SECONDS = 10.0
@@ -170,7 +171,8 @@ class Transport:
 
     def _judge(self, answer: Answer, operation: Operation[Any], digest: str, size: int) -> Answer:
         problem: DatongError | None = None
-        if not httpx.codes.is_success(answer.status):
+        # What an owner's own service answers is for the caller to judge.
+        if not httpx.codes.is_success(answer.status) and OWNER_HEADER not in answer.headers:
             try:
                 problem = refusal(answer)
             except DatongError as error:
