@@ -30,7 +30,7 @@ clean: setup ## Stop the platform and delete its data (ARGS=--all: downloads too
 example: setup ## Put agencies, data and a grant on the running platform, for calls of your own
 	@$(RUN) -m stack.demo.example $(ARGS)
 
-demo: setup ## Tell the story of a first call and a first delivery on a platform of its own
+demo: setup ## Tell the story of three share classes on a platform of its own
 	@$(RUN) -m stack.demo $(ARGS)
 
 test: check ## Check the code and run every test
