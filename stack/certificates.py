@@ -1,5 +1,6 @@
 """The stack's internal CA and what it issues: one identity per part, one server for outsiders.
 
+Beside it, CAs of departments that run services of their own on the same machine.
 Not the departments' CA, which only identity holds. Everything is P-256 and made to pass
 `VERIFY_X509_STRICT` (RFC 5280: key identifiers, key usage, critical basic constraints). Each start
 renews the certificates; the CA stays, because clients of the gateway have pinned it.
@@ -19,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from stack.secrets import write_secret
 
 TRUST_DOMAIN = "datong.local"
+CA_NAME = "Datong stack internal CA"
 LIFE = timedelta(days=365)
 CA_LIFE = timedelta(days=3650)
 # Clocks of one machine agree; the margin is for a clock that is set back a little.
@@ -69,6 +71,22 @@ def issue(directory: Path, parts: Sequence[str], now: datetime) -> Certificates:
     return Certificates(ca=ca, parts=pairs, server=server)
 
 
+def issue_own(directory: Path, name: str, now: datetime) -> tuple[Path, Pair]:
+    """Write a server certificate for loopback under a CA that belongs to nobody else.
+
+    Args:
+        directory: as in `issue`; `ca.pem` in it is what callers of the server trust.
+        name: of the server, and of the files.
+
+    Returns:
+        The CA's certificate, and the server's with its key.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ca = directory / "ca.pem"
+    authority = _Authority.of(ca, directory / "ca.key", now, f"CA of {name}")
+    return ca, _write(authority, directory, name, LOOPBACK)
+
+
 def spiffe(part: str) -> str:
     """Return the identity of `part` as a SPIFFE id."""
     return f"spiffe://{TRUST_DOMAIN}/{part}"
@@ -83,7 +101,9 @@ class _Authority:
         self.certificate = certificate
 
     @classmethod
-    def of(cls, certificate_file: Path, key_file: Path, now: datetime) -> "_Authority":
+    def of(
+        cls, certificate_file: Path, key_file: Path, now: datetime, name: str = CA_NAME
+    ) -> "_Authority":
         """Take the CA of these files, or make a new one and write it to them."""
         if certificate_file.exists() and key_file.exists():
             certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
@@ -91,17 +111,17 @@ class _Authority:
             lasts = certificate.not_valid_after_utc > now + 2 * LIFE
             if lasts and isinstance(key, ec.EllipticCurvePrivateKey):
                 return cls(key, certificate, now)
-        made = cls._new(now)
+        made = cls._new(now, name)
         write_secret(key_file, _pem(made._key))  # noqa: SLF001 - its own class
         certificate_file.write_bytes(made.certificate.public_bytes(serialization.Encoding.PEM))
         return made
 
     @classmethod
-    def _new(cls, now: datetime) -> "_Authority":
+    def _new(cls, now: datetime, name: str) -> "_Authority":
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Datong stack internal CA")])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (
-            _builder(name, key.public_key(), name, key.public_key(), now, CA_LIFE)
+            _builder(subject, key.public_key(), subject, key.public_key(), now, CA_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .sign(key, hashes.SHA256())
