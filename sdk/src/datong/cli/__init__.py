@@ -1,8 +1,8 @@
 """The `datong` command.
 
 Exit codes: 0 done · 1 unexpected · 2 wrong usage or unusable identity · 3 refused by the platform ·
-4 the platform or one's own database cannot be reached · 5 a proof failed · 6 both sides' figures
-differ.
+4 the platform or one's own database cannot be reached · 5 a proof failed · 6 both sides differ:
+figures of a delivery, or what is stated and what is there.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from datong.client.asynchronous import SECONDS
 HELP = """Share data between departments under the law, and prove what happened.
 
 The options of this page may also stand after a command. Exit codes: 0 done, 1 unexpected, 2 wrong
-usage or unusable identity, 3 refused, 4 unreachable, 5 a proof failed, 6 both sides' figures
+usage or unusable identity, 3 refused, 4 unreachable, 5 a proof failed, 6 both sides
 differ.
 """
 

@@ -14,7 +14,9 @@ from rich.table import Table
 from datong.errors import DatongError, Refused, Unreachable
 
 MAX_COLUMNS = 8
-WHOLE_COLUMNS = frozenset({"id", "record", "grant", "thumbprint"})
+PIPED_WIDTH = 200
+"""Of tables that do not go to a terminal: a search finds whole lines."""
+WHOLE_COLUMNS = frozenset({"id", "record", "request", "grant", "thumbprint"})
 """Never broken across lines: these are copied."""
 
 
@@ -24,7 +26,8 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         """Choose the form."""
         self.as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        self._out = Console(highlight=False, soft_wrap=True, width=width)
         self.messages = Console(stderr=True, highlight=False, soft_wrap=True)
         """Where people read everything but results."""
 
