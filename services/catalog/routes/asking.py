@@ -14,12 +14,13 @@ CALL: Final = ("role-missing", "not-through-gateway", "parameter-invalid", "perm
 Anybody = Annotated[Caller, Depends(allow(person=True, system=True))]
 
 
-def _db(request: Request) -> Db:
+# Asynchronous, or each would be a trip to another thread.
+async def _db(request: Request) -> Db:
     db: Db = request.app.state.db
     return db
 
 
-def _clock(request: Request) -> Clock:
+async def _clock(request: Request) -> Clock:
     clock: Clock = request.app.state.clock
     return clock
 

@@ -62,7 +62,7 @@ _BODY: Final = ("body-malformed", "body-invalid")
 _CONTENT: Final = (*_BODY, "entry-invalid", "legal-basis-required", "resource-taken")
 
 
-def _bus_seconds(request: Request) -> float:
+async def _bus_seconds(request: Request) -> float:
     seconds: float = request.app.state.bus_seconds
     return seconds
 

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/catalog/v1", route_class=StrictRoute)
 log = get_logger()
 
 
-def _searching(request: Request) -> Searching:
+async def _searching(request: Request) -> Searching:
     """Return the search of this process.
 
     Raises:
