@@ -76,7 +76,10 @@ async def _run(directory: Path, rows: int, formats: Sequence[str]) -> tuple[list
 def _tell(run: Run) -> None:
     seconds = run.stages.seconds()
     told = "  ".join(f"{name} {took:.1f}" for name, took in seconds.items())
-    print(f"{run.file_format:8} {told} s; {run.rows} rows, {run.state}", flush=True)
+    print(
+        f"{run.file_format:8} {told} s; {run.rows} rows, {run.state}, load {run.load:.1f}",
+        flush=True,
+    )
 
 
 def _report(
@@ -145,6 +148,7 @@ def _described(run: Run) -> dict[str, Any]:
         "downloaded_mib": round(run.stages.downloaded / MIB, 1),
         "rows": run.rows,
         "receipt": run.state,
+        "load_at_end": round(run.load, 2),
         "cpu_seconds": {name: round(usage.cpu, 2) for name, usage in run.usage.items()},
         "peak_mib": {name: round(usage.peak / MIB, 1) for name, usage in run.usage.items()},
     }

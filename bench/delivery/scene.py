@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ class Run:
     Attributes:
         usage: by process; `publish` and `receive` are the departments'.
         rows: counted in the consumer's table.
+        load: of the machine over the last minute, at its end; ours included.
     """
 
     file_format: str
@@ -41,6 +43,7 @@ class Run:
     usage: dict[str, Usage]
     rows: int
     state: str
+    load: float
 
 
 class Scene:
@@ -104,10 +107,11 @@ class Scene:
             stages = await self._receipt(publisher, receiver, finished_at, waiting)
         finally:
             received = await stop(waiting)
+        load = os.getloadavg()[0]
         usage = meter.read() | {"publish": published.usage, "receive": received}
         rows, state = await self._held(table)
         await self._checkpoint()
-        return Run(file_format, stages, usage, rows, state)
+        return Run(file_format, stages, usage, rows, state, load)
 
     async def _grant(self, resource: str) -> None:
         """Publish the entry, and have the consumer's system be granted all of it."""
