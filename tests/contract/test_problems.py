@@ -31,7 +31,8 @@ NOT_CODES = frozenset(
         "circuit-open",
     }
 )
-"""Words of the gateway that look like codes, causes of `owner-unavailable` among them; headers and extensions are told by their prefix."""
+"""Words of the gateway that look like codes, causes of `owner-unavailable` among them; headers and
+extensions are told by their prefix."""
 
 
 def _errors() -> list[type[DomainError]]:

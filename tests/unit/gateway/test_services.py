@@ -112,7 +112,7 @@ def test_an_entry_of_hosted_data_has_none() -> None:
     ],
 )
 def test_a_service_of_another_shape_makes_the_entry_unreadable(changed: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         read_entry(EXAMPLE | {"service": EXAMPLE["service"] | changed}, readable=True)
 
 
