@@ -6,12 +6,14 @@ from stack.demo.town import CIVIL_AFFAIRS, Cast
 
 POLICE: Final = "hangzhou-police"
 HUMAN_RESOURCES: Final = "hangzhou-human-resources"
+MARKET: Final = "hangzhou-market-regulation"
 
 
 THREE_CLASSES: Final = Cast(
     agencies=(
         (POLICE, "杭州市公安局"),
         (HUMAN_RESOURCES, "杭州市人力资源和社会保障局"),
+        (MARKET, "杭州市市场监督管理局"),
     ),
     people=(
         ("civil-affairs-head", CIVIL_AFFAIRS, "林岚", ["agency_head"]),
@@ -21,6 +23,10 @@ THREE_CLASSES: Final = Cast(
         ("police-head", POLICE, "梁正", ["agency_head"]),
         ("police-officer", POLICE, "宋明", ["technical_officer"]),
         ("police-sharing-head", POLICE, "唐宁", ["sharing_office_head"]),
+        ("market-registrar", MARKET, "郑新", ["registrar"]),
+        ("market-reviewer", MARKET, "谢安", ["reviewer"]),
+        ("market-administrator", MARKET, "韩平", ["resource_administrator"]),
+        ("market-head", MARKET, "冯远", ["agency_head"]),
         ("benefits-officer", HUMAN_RESOURCES, "许文", ["technical_officer"]),
         ("benefits-head", HUMAN_RESOURCES, "邓礼", ["sharing_office_head"]),
     ),

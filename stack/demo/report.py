@@ -76,6 +76,7 @@ class DemoReport:
         late_joiner_equal: two departments' tables have the same ordered dump.
         denials: refusals of every chapter by reason code.
         statutory: who read what is not shared, by which law, and that others were refused.
+        owner_service: which operation was called, what was refused, and what stopping it did.
         memory: of all processes together, when it was most.
     """
 
@@ -89,6 +90,7 @@ class DemoReport:
     denials: Counter[str] = field(default_factory=Counter)
     evidence: dict[str, Any] = field(default_factory=dict)
     statutory: dict[str, Any] = field(default_factory=dict)
+    owner_service: dict[str, Any] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
 
     @property
@@ -109,6 +111,7 @@ class DemoReport:
             "revocation_ms": self.revocation_ms,
             "denials": dict(sorted(self.denials.items())),
             "statutory": self.statutory,
+            "owner_service": self.owner_service,
             "evidence": self.evidence,
             "memory_mib": self.memory.mib,
             "memory_mib_of": self.memory.mib_of,

@@ -20,6 +20,7 @@ STEPS = [
     *("receive", "change", "alert", "repair", "late"),
     "revocation",
     *("conditional", "sign", "masked", "beyond", "statutory", "excluded"),
+    *("owner", "operations", "stopped"),
     *("questions", "evidence", "verify", "tamper"),
 ]
 MERGER = {"added": 288, "updated": 377, "deleted": 305}
@@ -50,6 +51,13 @@ BEYOND = {
     "a period that ends before it begins": "period-invalid",
     "confirmed before it is answered": "request-state-conflict",
     "read by a third agency": "request-unknown",
+}
+OPERATIONS = {
+    "an operation that was not granted": "operation-not-granted",
+    "the whole register": "operation-not-granted",
+    "a path of nothing": "operation-not-granted",
+    "another method": "operation-not-granted",
+    "another system": "grant-missing",
 }
 DEATHS_SHOWN = 42
 """Of the first sixty people in 死亡登记, those of Hangzhou's districts."""
@@ -95,7 +103,7 @@ def test_all_steps_went_as_told_in_their_order(report: dict[str, Any]) -> None:
 
 def test_everybody_was_enrolled(facts: dict[str, dict[str, Any]]) -> None:
     enrolled = facts["enrol"]
-    assert (enrolled["agencies"], enrolled["people"], enrolled["systems"]) == (8, 24, 10)
+    assert (enrolled["agencies"], enrolled["people"], enrolled["systems"]) == (9, 29, 10)
     assert enrolled["noted checkpoint size"] > 1
 
 
@@ -154,7 +162,10 @@ def test_every_refusal_named_its_reason(
     assert facts["beyond"] == BEYOND
     excluded = Counter(facts["excluded"].values())
     assert excluded == {"class-not-shared": 5, "grant-ended": 1}
+    assert facts["operations"] == OPERATIONS
     told = Counter(REFUSALS.values()) + Counter(BEYOND.values()) + excluded
+    told += Counter(OPERATIONS.values())
+    told["owner-unavailable"] = report["denials"]["owner-unavailable"]
     told["grant-suspended"] = facts["revocation"]["refused after"]
     assert report["denials"] == dict(told)
     assert len(report["denials"]) >= 16
@@ -196,11 +207,28 @@ def test_a_statutory_recipient_alone_read_what_is_not_shared(
     assert facts["statutory"]["read"][2].startswith("990101**********")
 
 
+def test_an_owners_service_was_called_and_stopped_alone(
+    report: dict[str, Any], facts: dict[str, dict[str, Any]]
+) -> None:
+    assert report["owner_service"] == {
+        "resource": "enterprise-register",
+        "owner": "hangzhou-market-regulation",
+        "operation": "read-enterprise",
+        "answered": 20,
+        "refused": ["grant-missing", "operation-not-granted"],
+        "stopped": "owner-unavailable",
+        "others_went_on": True,
+        "started_again": True,
+    }
+    assert facts["owner"]["its own refusal passes"] == "404 by hangzhou-market-regulation"
+    assert report["denials"]["owner-unavailable"] >= 1
+
+
 def test_the_auditor_was_answered_by_command(facts: dict[str, dict[str, Any]]) -> None:
     answered = facts["questions"]
     assert answered["who used 死亡登记"] == ["hangzhou-human-resources"]
     assert answered["for"] == "unemployment-benefit-check"
-    assert answered["answers"] == 62
+    assert answered["answers"] == 63
     refused = answered["refusals of calls to 死亡登记"]
     by_the_gateway, by_transfer = {"grant-expired", "grant-missing"}, {"item-masked"}
     assert by_the_gateway | by_transfer <= set(refused)

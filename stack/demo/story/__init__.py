@@ -8,6 +8,7 @@ from stack.demo.story.conditional import ConditionalSharing
 from stack.demo.story.evidence import Evidence
 from stack.demo.story.first_call import FirstCall
 from stack.demo.story.first_delivery import FirstDelivery
+from stack.demo.story.owners_service import OwnersServiceCalled
 from stack.demo.story.questions import Questions
 from stack.demo.story.stage import Stage
 from stack.demo.story.statutory import StatutoryRecipient
@@ -31,6 +32,7 @@ class Story:
         self._delivery = FirstDelivery(self._stage)
         self._conditional = ConditionalSharing(self._stage)
         self._statutory = StatutoryRecipient(self._stage)
+        self._owner = OwnersServiceCalled(self._stage, self._conditional)
         self._evidence = Evidence(self._stage)
         self._questions = Questions(self._stage, self._evidence)
 
@@ -46,8 +48,11 @@ class Story:
             StoryBroken: something came out otherwise.
             DatongError: a call failed that must not.
         """
-        async with self._stage.memory_watched():
-            await self._tell()
+        try:
+            async with self._stage.memory_watched():
+                await self._tell()
+        finally:
+            self._owner.close()
 
     async def _tell(self) -> None:
         await self._tell_first_call()
@@ -96,20 +101,26 @@ class Story:
             facts |= await self._statutory.read()
         async with step("excluded", "16 · everybody else is refused by the law") as facts:
             facts |= await self._statutory.be_refused()
+        async with step("owner", "17 · the market regulator's own service is called") as facts:
+            facts |= await self._owner.call()
+        async with step("operations", "18 · other operations do not reach it") as facts:
+            facts |= await self._owner.be_refused()
+        async with step("stopped", "19 · it is stopped, and all else goes on") as facts:
+            facts |= await self._owner.be_stopped()
 
     async def _tell_evidence(self) -> None:
         step = self._stage.step
-        async with step("questions", "17 · the auditor asks three questions") as facts:
+        async with step("questions", "20 · the auditor asks three questions") as facts:
             facts |= await self._questions.who_used_it(self._conditional.answers)
             facts |= await self._questions.what_was_refused()
             facts |= await self._questions.is_it_proved(self._conditional.evidence)
-        async with step("evidence", "18a · the auditor downloads the evidence") as facts:
+        async with step("evidence", "21a · the auditor downloads the evidence") as facts:
             facts |= await self._evidence.download()
 
     async def prove(self) -> None:
         """Verify the package in a process of its own, after the platform has stopped."""
         step = self._stage.step
-        async with step("verify", "18b · offline: every record is proved") as facts:
+        async with step("verify", "21b · offline: every record is proved") as facts:
             facts |= await self._evidence.verify()
-        async with step("tamper", "18c · offline: five forgeries are found") as facts:
+        async with step("tamper", "21c · offline: five forgeries are found") as facts:
             facts |= await self._evidence.find_forgeries()

@@ -123,6 +123,13 @@ class ConditionalSharing:
             "one of them": list(expected[0].values()),
         }
 
+    async def ask_again(self) -> None:
+        """Ask for one person, as before."""
+        row = self._source[0]
+        found = await self._query("benefits")
+        self._require(found.rows, self._shown([row]))
+        self.answers += 1
+
     def _shown(self, rows: Any) -> list[dict[str, Any]]:
         """Return what the grant shows of source rows, in the order of the key."""
         shown = [
