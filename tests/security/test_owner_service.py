@@ -30,6 +30,7 @@ from tests.support.owners import (
     in_chunks,
     let_call,
     of_type,
+    owner_for,
     read_chunked,
     serve,
 )
@@ -273,7 +274,7 @@ def another_name(owner: Owner) -> dict[str, Any]:
 async def test_a_certificate_that_is_not_the_services_is_not_trusted(
     world: World, changed: Callable[[Owner], dict[str, Any]]
 ) -> None:
-    owner = Owner(world)
+    owner = owner_for(world)
     await serve(world, owner, **changed(owner))
     client = await world.connect(world.caller)
     answer = await client.call(a_call(world))
@@ -284,14 +285,14 @@ async def test_a_certificate_that_is_not_the_services_is_not_trusted(
 
 @with_owners
 async def test_a_certificate_that_has_expired_is_not_trusted(world: World) -> None:
-    await serve(world, Owner(world, days=-1))
+    await serve(world, owner_for(world, days=-1))
     client = await world.connect(world.caller)
     assert said(await client.call(a_call(world)))[2] == "certificate"
 
 
 @with_owners
 async def test_an_older_tls_is_not_spoken(world: World) -> None:
-    owner = Owner(world)
+    owner = owner_for(world)
     owner.context.maximum_version = ssl.TLSVersion.TLSv1_2
     await serve(world, owner)
     client = await world.connect(world.caller)
@@ -378,7 +379,7 @@ def test_a_name_is_looked_at_again_each_time_that_it_is_connected_to(tmp_path: A
         allow_address=lambda address: address == "127.0.0.2",
     )
     async def look(world: World) -> None:
-        owner = Owner(world)
+        owner = owner_for(world)
         owner.host = "127.0.0.2"
         await serve(world, owner)
         client = await world.connect(world.caller)
@@ -511,7 +512,7 @@ async def test_a_service_that_is_down_is_left_alone_and_comes_back(world: World)
     assert world.evidence.calls()[-1]["reason"] == "owner-unavailable"
     await others_go_on(world)
 
-    again = Owner(world)
+    again = owner_for(world)
     await serve(world, again)
     let_call(world, owner.authority.pem, port)  # the one that is down
     [pool] = [pool for pool in world.path.owners if pool.breaker.is_open]

@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from gateway.domain import Entry, Operation, OwnService
@@ -35,19 +36,24 @@ class Owner(FakePart):
     """A service that its department runs: TLS with a CA of its own; it asks who calls.
 
     Args:
-        world: whose gateway's certificate it takes.
+        folder: for its certificate.
+        gateway_ca: whose certificates it takes; the gateway's is one of them.
         hosts: names in its certificate.
         days: of life of the certificate.
     """
 
     def __init__(
-        self, world: World, hosts: Sequence[str] = ("localhost",), *, days: float = 30
+        self,
+        folder: Path,
+        gateway_ca: Path,
+        hosts: Sequence[str] = ("localhost",),
+        *,
+        days: float = 30,
     ) -> None:
         self.authority = Authority("Market regulator CA")
-        pair = self.authority.issue(world.folder / "owner", "service", hosts, days=days)
-        inside = world.folder / "internal" / "ca.pem"
+        pair = self.authority.issue(folder, "service", hosts, days=days)
         owner = Pair(pair.certificate, pair.key)
-        super().__init__(Certificates(inside, {"owner": owner}, owner), "owner")
+        super().__init__(Certificates(gateway_ca, {"owner": owner}, owner), "owner")
         self.respond = answer_with(http(200, b"{}", [("content-type", "application/json")]))
 
     @property
@@ -56,9 +62,14 @@ class Owner(FakePart):
         return self._context
 
 
+def owner_for(world: World, **more: Any) -> Owner:
+    """Return a service that takes the gateway of `world`; see `Owner`."""
+    return Owner(world.folder / "owner", world.folder / "internal" / "ca.pem", **more)
+
+
 async def serve(world: World, owner: Owner | None = None, **changed: Any) -> Owner:
     """Start a service, and let the caller's system call it; `changed` is of the service."""
-    owner = owner or Owner(world)
+    owner = owner or owner_for(world)
     world.services.append(owner)
     port = parse_https(await owner.start())[1]
     let_call(world, owner.authority.pem, port, **changed)
