@@ -31,6 +31,7 @@ from datong.tables.store import (
     Counts,
     Cursor,
     counts_of,
+    cursor_update,
     differences,
     is_next,
     require_fit,
@@ -187,22 +188,7 @@ class SqliteStore:
 
     def _advance(self, connection: sqlite3.Connection, arrived: Arrived, counts: Counts) -> None:
         """Write the cursor of a delivery."""
-        connection.execute(
-            f"UPDATE {CURSOR_TABLE} SET sequence = ?, delivery = ?, kind = ?, version = ?, "  # noqa: S608
-            "added = ?, updated = ?, deleted = ?, rows = NULL, digest = NULL, receipted = 0, "
-            'state = NULL, items = ? WHERE "table" = ?',
-            [
-                arrived.sequence,
-                arrived.id,
-                arrived.kind,
-                arrived.version,
-                counts.added,
-                counts.updated,
-                counts.deleted,
-                items_text(arrived.items),
-                self.table,
-            ],
-        )
+        connection.execute(*cursor_update("?", self.table, arrived, counts))
 
     def read_back(self, arrived: Arrived, *, from_beginning: bool) -> Cursor:
         """Read rows and digest from the table as it is now, and keep them beside the cursor."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 from datong.errors import AnswerMalformed, TableUnfit
 from datong.operations.operation import Json
 from datong.tables.extra import require_extra
-from datong.tables.layout import OPERATION, Item, keys
+from datong.tables.layout import OPERATION, Item, items_text, keys
 
 CURSOR_TABLE: Final = "datong_cursor"
 STAGING_TABLE: Final = "datong_staging"
@@ -105,6 +105,32 @@ class Arrived:
     version: int
     items: tuple[Item, ...]
     segments: tuple[Path, ...]
+
+
+def cursor_update(
+    placeholder: str, table: str, arrived: Arrived, counts: Counts
+) -> tuple[str, list[str | int]]:
+    """Statement and values that move the cursor of `table` to a delivery; figures come later.
+
+    Args:
+        placeholder: how the driver of the database marks a value.
+    """
+    values: dict[str, str | int] = {
+        "sequence": arrived.sequence,
+        "delivery": arrived.id,
+        "kind": arrived.kind,
+        "version": arrived.version,
+        "added": counts.added,
+        "updated": counts.updated,
+        "deleted": counts.deleted,
+        "items": items_text(arrived.items),
+    }
+    settings = ", ".join(f"{name} = {placeholder}" for name in values)
+    statement = (
+        f"UPDATE {CURSOR_TABLE} SET {settings}, rows = NULL, digest = NULL, receipted = false, "  # noqa: S608
+        f'state = NULL WHERE "table" = {placeholder}'
+    )
+    return statement, [*values.values(), table]
 
 
 class Store(Protocol):

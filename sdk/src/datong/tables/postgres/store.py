@@ -30,6 +30,7 @@ from datong.tables.store import (
     Counts,
     Cursor,
     counts_of,
+    cursor_update,
     is_next,
     require_fit,
     require_resource,
@@ -131,22 +132,7 @@ class PostgresStore:
         self, connection: psycopg.Connection[Any], arrived: Arrived, counts: Counts
     ) -> None:
         """Write the cursor of a delivery."""
-        connection.execute(
-            f"UPDATE {CURSOR_TABLE} SET sequence = %s, delivery = %s, kind = %s, version = %s, "  # noqa: S608
-            "added = %s, updated = %s, deleted = %s, rows = NULL, digest = NULL, "
-            'receipted = false, state = NULL, items = %s WHERE "table" = %s',
-            [
-                arrived.sequence,
-                arrived.id,
-                arrived.kind,
-                arrived.version,
-                counts.added,
-                counts.updated,
-                counts.deleted,
-                items_text(arrived.items),
-                self.table,
-            ],
-        )
+        connection.execute(*cursor_update("%s", self.table, arrived, counts))
 
     def read_back(self, arrived: Arrived, *, from_beginning: bool) -> Cursor:
         """Read rows and digest from the table as it is now, and keep them beside the cursor."""
