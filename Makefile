@@ -51,8 +51,8 @@ k8s-check: setup ## Render the Kubernetes manifests and check them, without a cl
 	@$(RUN) -m k8s.render
 	@$(RUN) -m pytest tests/k8s $(ARGS)
 
-faults: setup ## Run the fault and attack tests in their long form
-	@$(RUN) -m pytest tests/faults tests/integration/transfer/test_any_order.py --long $(ARGS)
+faults: setup ## Run fault tests in their long form, and property tests with new examples
+	@$(RUN) -m pytest tests/faults tests/unit tests/integration/transfer/test_any_order.py --long $(ARGS)
 
 bench-gateway: ## Measure the gateway against Envoy on this machine
 	@$(PYTHON) stack/setup.py --bench

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.support.processes", "tests.support.postgres", "tests.support.kafka"]
 
@@ -11,6 +12,17 @@ pytest_plugins = ["tests.support.processes", "tests.support.postgres", "tests.su
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--long`: fault and attack tests in their long form (`make faults`)."""
     parser.addoption("--long", action="store_true", help="run fault tests in their long form")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the same examples on every run of a commit; in the long form ever new and more ones.
+
+    A change is then judged by what it changes, and the search for what nobody thought of has
+    a run of its own.
+    """
+    settings.register_profile("same", derandomize=True)
+    settings.register_profile("long", max_examples=1000, deadline=None)
+    settings.load_profile("long" if config.getoption("--long") else "same")
 
 
 @pytest.fixture(scope="session")

@@ -198,7 +198,7 @@ def read_table(body: bytes, *, changes: bool) -> list[Row] | Refused:
 
 def _refused_header(header: list[str], *, changes: bool) -> Refused | None:
     for number, name in enumerate(header):
-        if name in header[number + 1 :]:
+        if name in header[:number]:
             return Refused("csv-malformed", "/1/" + name.replace("~", "~0").replace("/", "~1"))
     for name in header:
         if name not in LAYOUT.by_name and not (changes and name == "_op"):

@@ -106,6 +106,7 @@ def test_broken_bytes_are_read_as_byte_by_byte(
 @example(b'id,part,name\n"a\n\nb",1,c\nd,2"')
 @example(b"id,part,name\ra,1,b")
 @example(b"id,part,name\n\xef\xbb\xbfa,1,b")
+@example(b"name,part,id,part,name\n")
 def test_any_bytes_are_read_as_byte_by_byte(body: bytes) -> None:
     assert outcome(body, changes=False) == expected(body, changes=False)
 
