@@ -64,6 +64,7 @@ class RecordRow(Row, table=True):
         Index("ix_record_record", "record"),
         Index("ix_record_epoch", "instance", "epoch", "sequence"),
         Index("ix_record_denied", "at", "leaf", postgresql_where=text("decision = 'denied'")),
+        Index("ix_record_reasoned", "at", "leaf", postgresql_where=text("reason IS NOT NULL")),
         *(
             Index(
                 f"ix_record_{name}",

@@ -12,12 +12,14 @@ class Query:
         visible_to: only records in which this agency calls or owns; None for auditors.
         agency: records in which this agency calls or owns.
         equal: column to value.
+        refused: only records of callers who were told no, by the gateway or by the service.
         from_at, until: `at` in [from_at, until); RFC 3339 in microseconds.
     """
 
     visible_to: str | None = None
     agency: str | None = None
     equal: Mapping[str, str] = field(default_factory=dict)
+    refused: bool = False
     from_at: str | None = None
     until: str | None = None
 

@@ -38,6 +38,7 @@ class Filters(NamedTuple):
 
     equal: dict[str, str]
     agency: str | None
+    refused: bool
     from_at: str | None
     until: str | None
 
@@ -61,6 +62,9 @@ def _filters(
     kind: Annotated[Text, Query(alias="type")] = None,
     decision: Literal["allowed", "denied"] | None = None,
     reason: Text = None,
+    refused: Annotated[
+        bool, Query(description="Only calls that were refused, by the gateway or by the service")
+    ] = False,
     from_: From = None,
     until: Until = None,
 ) -> Filters:
@@ -79,7 +83,7 @@ def _filters(
         "reason": reason,
     }
     equal = {name: value for name, value in asked.items() if value is not None}
-    return Filters(equal, agency, instant(from_), instant(until))
+    return Filters(equal, agency, refused, instant(from_), instant(until))
 
 
 def _restriction(caller: Caller) -> str | None:
@@ -107,6 +111,7 @@ async def search_records(
         visible_to=_restriction(caller),
         agency=filters.agency,
         equal=filters.equal,
+        refused=filters.refused,
         from_at=filters.from_at,
         until=filters.until,
     )

@@ -178,6 +178,10 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
     if query.equal.get("decision") == "denied":
         # Written out, so that the partial index of denials is seen to fit.
         conditions.append(col(RecordRow.decision) == literal_column("'denied'"))
+    if query.refused:
+        # Other types have reasons as well: alarms, and answers that were withheld.
+        conditions.append(col(RecordRow.reason).is_not(None))
+        conditions.append(col(RecordRow.type).in_(("call", "closed")))
     if query.from_at is not None:
         conditions.append(col(RecordRow.at) >= query.from_at)
     if query.until is not None:

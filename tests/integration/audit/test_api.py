@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from datong.verifier.verification import verify
 from kit.canonical import canonical
@@ -22,7 +24,8 @@ from services.audit.actions.commit import Committer
 from services.audit.actions.index import Indexer
 from services.audit.actions.intake import CALLS, Intake
 from services.audit.app import build_app
-from services.audit.domain import notes, tiles, tree
+from services.audit.domain import notes, search, tiles, tree
+from services.audit.store import index
 from services.audit.store.follower import LogFollower
 from services.audit.store.keys import LogKey, is_signature
 from services.audit.store.outside import OutsideCheckpoint
@@ -251,6 +254,44 @@ async def test_search_filters_and_pages_newest_first(town: Town) -> None:
             break
         cursor = {"cursor": page["next"]}
     assert seen == [3, 2, 1, 4]
+
+
+async def test_refusals_are_found_by_whoever_gave_them(town: Town) -> None:
+    gateway = Gateway()
+    gateway.call()
+    gateway.call(decision="denied", reason="grant-missing", caller_agency="police")
+    gateway.call(reason="items-not-granted", resource="people")
+    gateway.add("closed", decision="allowed", reason="grant-suspended", resource="enterprises")
+    gateway.add("closed", decision="allowed", resource="enterprises")
+    gateway.add("withheld", reason="answer-mismatch")
+    await town.add(*gateway.records)
+    assert await town.found(refused="true") == [4, 3, 2]
+    assert await town.found(refused="true", resource="people") == [3]
+    assert await town.found(refused="true", decision="denied") == [2]
+    assert await town.found(refused="false") == [6, 5, 4, 3, 2, 1, 0]
+    police = town.identities.person("police", "security_officer")
+    assert await town.found(police, refused="true") == [2]
+    assert problem(await town.get("/records", refused="maybe")) == (422, "parameter-invalid")
+
+
+async def test_refusals_of_a_long_time_are_read_without_what_was_released(town: Town) -> None:
+    gateway = Gateway()
+    for number in range(3000):
+        gateway.call(**({} if number % 1000 else {"reason": "owner-unavailable"}))
+    await town.add(*gateway.records)
+    query = search.Query(refused=True, from_at=rfc3339(NOON - timedelta(days=9999)))
+    async with town.db.begin() as tx:
+        connection = await tx.connection()
+        await connection.exec_driver_sql("ANALYZE record")
+        before = await read_of("record", connection)
+        assert len(await index.search(tx, query, None, 51)) == 3
+        assert await read_of("record", connection) - before < 100
+
+
+async def read_of(table: str, connection: AsyncConnection) -> int:
+    """Return how many rows of a table this transaction has read."""
+    statement = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname"
+    return int(await connection.scalar(text(f"{statement} = '{table}'")))
 
 
 async def test_others_than_auditors_see_what_concerns_their_agency(town: Town) -> None:

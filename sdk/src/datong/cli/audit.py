@@ -42,6 +42,9 @@ def _search(
     resource: Annotated[str | None, typer.Option(help="Resource.")] = None,
     grant: Annotated[str | None, typer.Option(help="Grant.")] = None,
     decision: Annotated[str | None, typer.Option(help="allowed or denied.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Reason code, of contracts/problems.yaml.")
+    ] = None,
     purpose: Annotated[str | None, typer.Option(help="Purpose code.")] = None,
     case: Annotated[str | None, typer.Option(help="The caller's file number.")] = None,
     caller: Annotated[str | None, typer.Option(help="system/ID or person/ID.")] = None,
@@ -60,6 +63,7 @@ def _search(
             resource=resource,
             grant=grant,
             decision=decision,
+            reason=reason,
             purpose=purpose,
             case=case,
             caller=caller,

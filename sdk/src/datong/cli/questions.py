@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -100,19 +99,17 @@ def _refusals(
 ) -> None:
     """What was refused, by reason; contracts/problems.yaml explains every reason.
 
-    Some calls pass the gateway's checks and are refused by the service behind it: those count too.
+    Some calls pass the gateway's checks and are refused by the service behind it, and some answers
+    are cut by a permission that ends: those count too.
     """
     session: Session = context.obj
-    about = {"resource": resource, "caller_agency": agency}
-    denied = _records(session, since, until, **about, decision="denied")
-    passed = _records(session, since, until, **about, decision="allowed", type_="call")
-    refused = (record for record in passed if "reason" in record)
-    found = _count(itertools.chain(denied, refused), _REFUSALS)
+    refused = _records(session, since, until, resource=resource, caller_agency=agency, refused=True)
+    found = _count(refused, _REFUSALS)
     _print(session, found, _REFUSALS, "nothing was refused")
 
 
 def _records(
-    session: Session, since: str, until: str | None, **filters: str | None
+    session: Session, since: str, until: str | None, **filters: str | bool | None
 ) -> Iterator[Json]:
     now = datetime.fromtimestamp(time.time(), UTC)
     end = None if until is None else instant(until, now)

@@ -68,6 +68,7 @@ def search_records(
     type_: str | None = None,
     decision: str | None = None,
     reason: str | None = None,
+    refused: bool | None = None,
     from_: str | None = None,
     until: str | None = None,
     limit: int | None = None,
@@ -81,6 +82,7 @@ def search_records(
         subject: of a fact, such as `grant/<id>`.
         type_: type of the record, such as `call` or `fact`.
         decision: `allowed` or `denied`.
+        refused: only calls that were refused, by the gateway or by the service behind it.
         from_: RFC 3339 instant, inclusive.
         until: RFC 3339 instant, exclusive.
     """
@@ -99,6 +101,7 @@ def search_records(
         type_=type_,
         decision=decision,
         reason=reason,
+        refused=refused,
         from_=from_,
         until=until,
         limit=limit,

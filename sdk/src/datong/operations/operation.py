@@ -117,7 +117,9 @@ def path_of(template: str, **parameters: str) -> str:
 def with_query(path: str, **parameters: str | int | None) -> str:
     """Append the parameters that are given; a trailing underscore of a name is dropped."""
     given = {
-        name.rstrip("_"): str(value) for name, value in parameters.items() if value is not None
+        name.rstrip("_"): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in parameters.items()
+        if value is not None
     }
     return f"{path}?{urlencode(given)}" if given else path
 
