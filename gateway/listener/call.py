@@ -403,6 +403,18 @@ class CallInHand(Receiving):
                 self.forget_answer()
                 self.refuse("deadline-exceeded", "The caller hung up before the answer came.")
 
+    def listener_stops(self) -> None:
+        """End a wait for news: whoever waits asks again, and another worker answers."""
+        unanswered = (State.WAITING, State.ASKING, State.SENT)
+        if (
+            self.complete
+            and self.state in unanswered
+            and self._answer is None
+            and self._waits_for_news()
+        ):
+            self.drop_upstream()
+            self.refuse("service-unavailable", "This worker of the gateway stops; ask again.")
+
     def _waits_for_news(self) -> bool:
         """Tell whether the part may have long to go, and nothing is done by halves without it."""
         route = None if self.head is None else self.head.route

@@ -225,9 +225,11 @@ class ClientConnection(Hearing, asyncio.Protocol):
             self._call.tick()
 
     def stop(self) -> None:
-        """Close as soon as no call is in hand."""
+        """Close as soon as no call is in hand; who waits for news is not kept waiting."""
         if self._call is None:
             self._close()
+        else:
+            self._call.listener_stops()
 
     # ---- repeated heads ----
 

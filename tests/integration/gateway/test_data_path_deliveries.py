@@ -354,6 +354,22 @@ async def test_a_caller_that_hangs_up_during_a_wait_frees_its_call(world: World)
     assert [withheld["of"] for withheld in world.evidence.withheld()] == [record["record"]]
 
 
+@with_world()
+async def test_a_worker_that_stops_keeps_nobody_waiting_for_news(world: World) -> None:
+    receives(world)
+    world.part.respond = answers_after(60)  # type: ignore[assignment]
+    client = await world.connect(world.caller)
+    await client.send(received(world, DELIVERIES))
+    await wait_until(lambda: len(world.part.asked) == 1)
+    stopping = asyncio.create_task(world.listener.stop())
+    answer = await client.read()
+    assert (answer.status, answer.code) == (503, "service-unavailable")
+    assert (await client.is_closed(), world.path.in_hand) == (True, 0)
+    await stopping
+    [record] = world.evidence.calls()
+    assert (record["decision"], record["reason"]) == ("allowed", "service-unavailable")
+
+
 @with_world(upstream_connections=1, slow_connections=2)
 async def test_whoever_waits_keeps_no_query_waiting(world: World) -> None:
     grant = world.table.grants[GRANT]

@@ -12,6 +12,7 @@ import pytest
 
 from kit.ids import uuid7
 from services.exchange.transfer.domain.tables import from_stream
+from services.exchange.transfer.store import News
 from tests.integration.transfer.conftest import AREA_ITEMS, Town
 from tests.integration.transfer.receiving import Department, department, one_delivery
 
@@ -202,6 +203,29 @@ async def test_a_wait_without_news_ends_empty(town: Town, health: Department) ->
     await town.work()
 
     assert await health.deliveries(1, wait=1) == []
+
+
+async def test_a_process_that_stops_answers_who_waits_with_what_it_has(
+    town: Town, health: Department
+) -> None:
+    await health.subscribe()
+    await town.work()
+    batch = await town.open()
+    town.app.state.news = news = News(town.url)
+    listening = asyncio.create_task(news.run())
+    waiting = [
+        asyncio.create_task(health.deliveries(1, wait=30)),
+        asyncio.create_task(town.batch(batch, wait=30)),
+    ]
+    ended, _ = await asyncio.wait(waiting, timeout=1)
+    assert not ended, "there is nothing to tell"
+
+    listening.cancel()
+
+    async with asyncio.timeout(15):
+        assert await waiting[0] == []
+        assert (await waiting[1])["state"] == "open"
+        assert await health.deliveries(1, wait=30) == [], "nobody waits any longer"
 
 
 async def test_a_wait_ends_with_the_grant(town: Town, health: Department, problem: Problem) -> None:

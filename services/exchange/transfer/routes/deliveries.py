@@ -68,7 +68,7 @@ async def list_deliveries(
             async with db.begin() as tx:
                 listed = await delivering.list_deliveries(tx, receiver, subscription, after, limit)
             left = end - time.monotonic()
-            if listed.found or left <= 0:
+            if listed.found or left <= 0 or news.over:
                 break
             await watch.wait(left)
     shapes = [schemas.Delivery.of(each) for each in listed.found]

@@ -61,10 +61,20 @@ class News:
     def __init__(self, url: str) -> None:
         self._url = url
         self._watches: dict[str, set[Watch]] = defaultdict(set)
+        self._over = False
+
+    @property
+    def over(self) -> bool:
+        """Tell whether the process stops: then nobody waits any longer."""
+        return self._over
 
     async def run(self) -> None:
-        """Listen until cancelled."""
-        await listen(self._url, CHANNEL, self.hear)
+        """Listen until cancelled; then wake all who wait, so that they answer what they have."""
+        try:
+            await listen(self._url, CHANNEL, self.hear)
+        finally:
+            self._over = True
+            self.hear("")
 
     def hear(self, subject: str) -> None:
         """Wake those who wait for `subject`; all, when it is empty."""
