@@ -145,4 +145,4 @@ async def required_key(
     if not idempotency_key:
         raise KeyRequired("Send an Idempotency-Key header: a new UUID for each new effect.")
     body = sha256(await request.body()).hexdigest()
-    return Key(request.scope["route"].path, idempotency_key, body)
+    return Key(request.url.path, idempotency_key, body)

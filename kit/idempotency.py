@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same call twice has one effect and one answer.
 
 Follows draft-ietf-httpapi-idempotency-key-header-07: keys are kept with the answer in the
-transaction of the effect, per caller and route; the same key with another body is refused.
+transaction of the effect, per caller and path; the same key with another body is refused.
 
 Keys stay for 7 days, then the relay removes them: a call repeated later is a new one. Retries
 come within minutes; the draft leaves the time to the server (section 2.3).
@@ -50,7 +50,7 @@ class KeyReused(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of one call: which route, which text, which body (SHA-256, hex)."""
+    """The key of one call: which path, which text, which body (SHA-256, hex)."""
 
     route: str
     text: str

@@ -78,7 +78,7 @@ def grant_fact(kind: str, grant: Grant, actor: Actor, reason: str | None = None)
     `reason_text`, being free text, is not among them.
 
     Args:
-        reason: why; what the grant itself says when None.
+        reason: why, as the actor said it.
     """
     data: dict[str, Any] = {
         "grant": grant.id,
@@ -93,9 +93,8 @@ def grant_fact(kind: str, grant: Grant, actor: Actor, reason: str | None = None)
         "state": grant.state.value,
         **_grant_scope(grant),
     }
-    told = grant.reason if reason is None else reason
-    if told is not None:
-        data["reason_text"] = told
+    if reason is not None:
+        data["reason_text"] = reason
     return Fact(CHANGE, kind, subject(grant), data, actor.subject, actor.call)
 
 

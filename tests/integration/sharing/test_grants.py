@@ -33,11 +33,11 @@ async def test_a_suspended_grant_can_be_resumed_and_an_ended_one_cannot(sharing:
         (3, "active"),
         (4, "ended"),
     ]
-    facts = [event["type"] for event in await sharing.outbox("sharing.change.v1")]
-    assert facts[2:] == [
-        "sharing.grant-suspended.v1",
-        "sharing.grant-resumed.v1",
-        "sharing.grant-ended.v1",
+    facts = (await sharing.outbox("sharing.change.v1"))[2:]
+    assert [(fact["type"], fact["data"]["reason_text"]) for fact in facts] == [
+        ("sharing.grant-suspended.v1", "For suspensions."),
+        ("sharing.grant-resumed.v1", "For resumptions."),
+        ("sharing.grant-ended.v1", "For endings."),
     ]
 
 

@@ -347,6 +347,21 @@ async def test_of_two_confirmations_at_once_one_wins(sharing: Sharing) -> None:
     assert len(await sharing.outbox("sharing.grant.v1")) == 1
 
 
+async def test_of_a_confirmation_and_a_withdrawal_at_once_one_wins(sharing: Sharing) -> None:
+    for _ in range(5):
+        request = await sharing.answered()
+
+        acts = await asyncio.gather(
+            sharing.step(sharing.owners_head, request, "confirmations"),
+            sharing.step(sharing.officer, request, "withdrawals", {"reason": "Not needed."}),
+        )
+
+        assert sorted(act.status_code for act in acts) == [200, 409]
+        seen = (await sharing.call(sharing.head, "GET", f"/requests/{request}")).json()
+        assert seen["state"] == ("granted" if acts[0].status_code == 200 else "withdrawn")
+        assert (seen["grant"] is None) == (seen["state"] == "withdrawn")
+
+
 async def test_an_answer_and_a_withdrawal_at_once_have_one_winner(sharing: Sharing) -> None:
     for _ in range(5):
         request = await sharing.submitted()
@@ -451,6 +466,7 @@ async def test_a_withdrawn_entry_refuses_its_open_requests(sharing: Sharing) -> 
         assert seen["state"] == "refused"
         assert seen["refusal"]["code"] == "resource-withdrawn"
         assert seen["steps"][-1]["actor"] == "part/sharing"
+        assert seen["answer"] is None, "nobody confirmed it"
     grant = (await sharing.call(sharing.head, "GET", f"/grants/{granted}")).json()
     assert grant["state"] == "ended"
 

@@ -114,6 +114,56 @@ async def test_only_the_owners_administrator_narrows_and_never_what_has_ended(
     assert ended.json()["code"] == "grant-state-conflict"
 
 
+async def test_what_no_longer_fits_the_entry_is_repeated_and_narrowed(sharing: Sharing) -> None:
+    def items(level: str, born: str, *, filterable: bool) -> list[dict[str, Any]]:
+        shapes = [("code", "text", True), ("level", level, filterable), ("born", born, False)]
+        return [
+            {"name": name, "title": name, "type": kind, "required": name == "code"}
+            | {"key": name == "code", "filterable": chosen}
+            for name, kind, chosen in shapes
+        ]
+
+    level = {"item": "level", "from": "1", "until": "10"}
+    code = {"item": "code", "in": ["330100"]}
+    entry = sharing.entry("streets", items=items("integer", "date", filterable=True))
+    grant = await sharing.grant(
+        resource="streets",
+        items=["code", "level", "born"],
+        row_filter={"all": [level]},
+        masks={"born": "year"},
+    )
+    sharing.entry("streets", id=entry, version=2, items=items("integer", "text", filterable=False))
+
+    narrower = await narrow(
+        sharing,
+        grant["id"],
+        row_filter={"all": [level, code]},
+        masks={"born": "year", "code": "pseudonym"},
+    )
+    other = await narrow(sharing, grant["id"], row_filter={"all": [level | {"until": "5"}, code]})
+
+    assert narrower.status_code == 202, narrower.text
+    assert narrower.json()["grant"]["masks"] == {"born": "year", "code": "pseudonym"}
+    assert (other.status_code, other.json()["code"]) == (422, "item-not-filterable")
+    assert other.json()["errors"][0]["pointer"] == "/row_filter/all/0/item"
+
+
+async def test_a_narrowing_beside_a_renewal_is_not_undone_by_it(sharing: Sharing) -> None:
+    grant = (await sharing.confirmed())["grant"]
+    request = (await renew(sharing, grant, 400, sharing.officer)).json()["id"]
+    await sharing.step(sharing.head, request, "submissions")
+    await sharing.step(sharing.owner, request, "answers", APPROVE)
+
+    await asyncio.gather(
+        narrow(sharing, grant["id"], items=["code"]),
+        sharing.step(sharing.owners_head, request, "confirmations"),
+    )
+
+    found = (await sharing.call(sharing.head, "GET", f"/grants/{grant['id']}")).json()
+    assert (found["items"], found["version"]) == (["code"], 3)
+    assert found["valid_until"] > grant["valid_until"]
+
+
 async def test_two_narrowings_at_once_both_count(sharing: Sharing) -> None:
     grant = (await sharing.grant(purposes=["a-purpose", "b-purpose"]))["id"]
 
@@ -204,14 +254,66 @@ async def test_an_expired_grant_shows_it_and_begins_anew(sharing: Sharing) -> No
     assert renewed["valid_from"] == rfc3339(sharing.clock.now())
 
 
-@pytest.mark.parametrize("days", [-1, 300, 365 * 4 + 3])
-async def test_a_renewal_prolongs_by_at_most_three_years(sharing: Sharing, days: int) -> None:
+@pytest.mark.parametrize("days", [-1, 300, 365 * 3 + 2])
+async def test_a_renewal_reaches_at_most_three_years_ahead(sharing: Sharing, days: int) -> None:
     grant = await sharing.grant()
 
     refused = await renew(sharing, grant, days)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "period-invalid")
     assert refused.json()["errors"][0]["pointer"] == "/valid_until"
+
+
+async def test_renewals_one_after_the_other_reach_no_further_than_one(sharing: Sharing) -> None:
+    grant = await sharing.grant()
+
+    first = await renew(sharing, grant, 365 * 3)
+    second = await renew(sharing, grant, 365 * 4)
+    sharing.clock.advance(timedelta(days=365))
+    third = await renew(sharing, grant, 365 * 3)
+
+    assert [answer.status_code for answer in (first, second, third)] == [201, 422, 201]
+    assert second.json()["code"] == "period-invalid"
+
+
+async def test_a_grant_that_begins_later_is_renewed_from_there(sharing: Sharing) -> None:
+    now = sharing.clock.now()
+    begins, ends = now + timedelta(days=365), now + timedelta(days=700)
+    grant = await sharing.grant(valid_from=rfc3339(begins), valid_until=rfc3339(ends))
+
+    renewed = await renew(sharing, grant, 365 * 4)
+    refused = await renew(sharing, grant, 365 * 4 + 2)
+
+    assert renewed.json()["grant"]["valid_from"] == rfc3339(begins)
+    assert refused.json()["code"] == "period-invalid"
+
+
+async def test_a_statutory_grant_is_never_renewed_without_the_owner(sharing: Sharing) -> None:
+    statutory = {"title": "中华人民共和国民事诉讼法", "article": "第六十七条"}
+    entry = sharing.entry("streets", share_class="not_shared", legal_basis=LAW)
+    grant = (await sharing.confirmed(resource="streets", statutory=statutory))["grant"]
+    # Once the class is back, the grant alone would pass: nobody would have examined its law.
+    sharing.entry("streets", id=entry, version=2)
+
+    asked = await renew(sharing, grant, 400)
+
+    assert (asked.status_code, asked.json()["state"]) == (201, "drafted")
+    assert asked.json()["statutory"] == statutory
+    assert len(await sharing.outbox("sharing.grant.v1")) == 1
+
+
+async def test_the_same_key_for_another_grant_renews_that_one(sharing: Sharing) -> None:
+    grants, key = [await sharing.grant(), await sharing.grant()], uuid7()
+    body = {"valid_until": rfc3339(sharing.clock.now() + timedelta(days=400))}
+
+    answers = [
+        await sharing.call(
+            sharing.head, "POST", f"/grants/{grant['id']}/renewals", body, Idempotency_Key=key
+        )
+        for grant in grants
+    ]
+
+    assert [answer.json()["renews"] for answer in answers] == [grant["id"] for grant in grants]
 
 
 async def test_who_may_not_renew(sharing: Sharing) -> None:

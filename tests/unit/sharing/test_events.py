@@ -119,7 +119,8 @@ def test_facts_of_grants_fit_their_schema(kind: str, act: Act | None) -> None:
     if act is not None:
         grant = rules_of_grants.change(grant, act, "Misuse.", NOON)
 
-    validator("sharing.change.v1").validate(wire(events.grant_fact(kind, grant, HEAD)))
+    fact = wire(events.grant_fact(kind, grant, HEAD, None if act is None else "Misuse."))
+    validator("sharing.change.v1").validate(fact)
 
 
 def test_the_fact_of_a_narrowing_tells_why() -> None:

@@ -169,12 +169,14 @@ def test_a_statutory_recipient_is_only_of_what_is_not_shared(share_class: str) -
 
 def test_only_a_head_asks_for_what_is_granted_at_once() -> None:
     conditional = an_entry(share_class="conditional")
+    entitled = an_ask(statutory=LAW)
 
-    assert procedure.require_asks_at_once(an_entry(), HEAD)
-    assert not procedure.require_asks_at_once(conditional, HEAD)
-    assert not procedure.require_asks_at_once(conditional, OFFICER)
+    assert procedure.require_asks_at_once(an_ask(), an_entry(), HEAD)
+    assert not procedure.require_asks_at_once(an_ask(), conditional, HEAD)
+    assert not procedure.require_asks_at_once(an_ask(), conditional, OFFICER)
+    assert not procedure.require_asks_at_once(entitled, an_entry(), OFFICER)
     with pytest.raises(domain.ActorRoleMissing) as refused:
-        procedure.require_asks_at_once(an_entry(), OFFICER)
+        procedure.require_asks_at_once(an_ask(), an_entry(), OFFICER)
     assert refused.value.facts["needed_roles"] == ["sharing_office_head"]
 
 

@@ -107,10 +107,10 @@ def _narrowed(grant: Grant, by: Narrowing, peers: Peers) -> Terms:
     if entry is None:
         raise EntryUnreadable(f"The entry of {grant.resource} has not been read.")
     if by.row_filter is not None:
-        require_filter(by.row_filter, entry)
+        require_filter(by.row_filter, entry, stated=grant.terms.row_filter)
     terms = narrowed(grant.terms, by, kinds_of(entry))
     if by.masks is not None:
-        require_masks(terms.masks, terms.items, entry)
+        require_masks(terms.masks, terms.items, entry, stated=grant.terms.masks)
     return terms
 
 
@@ -119,5 +119,5 @@ async def _change(
 ) -> tuple[Grant, list[int]]:
     changed = rules.change(grant, act, reason, now)
     await grants.save(tx, changed)
-    fact = events.grant_fact(_FACTS[act], changed, actor)
+    fact = events.grant_fact(_FACTS[act], changed, actor, reason)
     return changed, await outbox.append(tx, events.state(changed), fact)

@@ -64,7 +64,7 @@ async def create(tx: Tx, peers: Peers, ask: Ask, actor: Actor, now: datetime) ->
     law = excluded_by(entry, ask.statutory)
     if law is not None:
         return await _refuse_by_law(tx, request, Refusal(ClassNotShared.code, law=law), actor, now)
-    at_once = procedure.require_asks_at_once(entry, actor)
+    at_once = procedure.require_asks_at_once(ask, entry, actor)
     require_offered(ask.terms, entry)
     if not at_once:
         return await _draft(tx, request, actor)
@@ -100,7 +100,7 @@ async def renew(
     ask = await _renewing(tx, grant, renewal, now)
     entry = require_shareable(peers, ask)
     request = rules.open_request(uuid7(), ask, entry, actor, now, renews=grant.id)
-    if not procedure.require_asks_at_once(entry, actor):
+    if not procedure.require_asks_at_once(ask, entry, actor):
         return await _draft(tx, request, actor)
     renewed = rules_of_grants.renew(grant, ask.valid_until, entry.version, now)
     decided = procedure.grant(request, grant.id, Taken(Step.CONFIRM, PLATFORM, now))
@@ -170,6 +170,8 @@ async def _renewing(tx: Tx, grant: Grant, renewal: Renewal, now: datetime) -> As
         statutory=grant.statutory,
     )
     rules.require_period(ask.valid_from, ask.valid_until, now)
+    # Renewals one after the other reach no further ahead than one request does.
+    rules.require_period(max(now, grant.valid_from), ask.valid_until, now)
     return ask
 
 

@@ -98,8 +98,11 @@ def from_data(conditions: Sequence[Mapping[str, Any]]) -> RowFilter:
     )
 
 
-def require_filter(row_filter: RowFilter, entry: Entry) -> None:
+def require_filter(row_filter: RowFilter, entry: Entry, *, stated: RowFilter = ()) -> None:
     """Check that rows of `entry` can be chosen by `row_filter`; pointers are below `/row_filter`.
+
+    Args:
+        stated: conditions of an earlier filter. They may be repeated though the entry has changed.
 
     Raises:
         ItemsUnknown, ItemNotFilterable: of an item.
@@ -111,7 +114,8 @@ def require_filter(row_filter: RowFilter, entry: Entry) -> None:
         if condition.item in named:
             raise FilterInvalid(f"{condition.item} is named twice.", pointer=f"{pointer}/item")
         named.add(condition.item)
-        _require_condition(condition, _filterable(condition.item, entry, pointer), pointer)
+        if condition not in stated:
+            _require_condition(condition, _filterable(condition.item, entry, pointer), pointer)
 
 
 def is_within(narrow: RowFilter, wide: RowFilter, kinds: Mapping[str, str]) -> bool:

@@ -38,13 +38,20 @@ class MaskInvalid(DomainError):
     code: ClassVar = "mask-invalid"
 
 
-def require_masks(masks: Masks, items: tuple[str, ...], entry: Entry) -> None:
+def require_masks(
+    masks: Masks, items: tuple[str, ...], entry: Entry, *, stated: Masks | None = None
+) -> None:
     """Check that each mask is on one of `items` and fits it; pointers are below `/masks`.
+
+    Args:
+        stated: earlier masks. They may be repeated though the entry has changed.
 
     Raises:
         MaskInvalid: it is not, or it does not.
     """
     for name, mask in masks.items():
+        if name in items and stated is not None and stated.get(name) is mask:
+            continue
         item = entry.item(name)
         if item is None or name not in items:
             raise MaskInvalid(f"{name} is not among the items.", pointer=f"/masks/{name}")

@@ -17,6 +17,7 @@ from services.exchange.sharing.domain.filters import require_filter
 from services.exchange.sharing.domain.request import (
     OPEN,
     Answer,
+    Ask,
     Decision,
     PeriodInvalid,
     Refusal,
@@ -307,9 +308,13 @@ def withdraw(request: Request, reason: str | None, actor: Actor, now: datetime) 
 
 
 def close_without_entry(request: Request, reason: str, actor: Actor, now: datetime) -> Request:
-    """Return an open request as refused because its entry was withdrawn."""
+    """Return an open request as refused because its entry was withdrawn.
+
+    An answer that nobody has confirmed is none.
+    """
     taken = Taken(Step.CONFIRM, actor.subject, now, reason)
-    return refuse(request, Refusal(ResourceWithdrawn.code, reason), taken)
+    refused = refuse(request, Refusal(ResourceWithdrawn.code, reason), taken)
+    return replace(refused, answer=None)
 
 
 def require_confirmable(given: Answer, now: datetime) -> None:
@@ -321,13 +326,15 @@ def require_confirmable(given: Answer, now: datetime) -> None:
     _require_not_over(given.valid_until, now)
 
 
-def require_asks_at_once(entry: Entry, actor: Actor) -> bool:
-    """Tell whether a request for `entry` is granted at once, which its head must ask for.
+def require_asks_at_once(ask: Ask, entry: Entry, actor: Actor) -> bool:
+    """Tell whether what is asked for of `entry` is granted at once, which a head must ask for.
+
+    A renewal that a law entitles to is always the owner's to examine: it would outlive the class.
 
     Raises:
         ActorRoleMissing: it is, and the actor is no head.
     """
-    if entry.share_class != UNCONDITIONAL:
+    if entry.share_class != UNCONDITIONAL or ask.statutory is not None:
         return False
     require_role(HEAD, actor, "A resource that is granted at once is asked for")
     return True

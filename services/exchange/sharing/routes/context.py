@@ -35,27 +35,27 @@ GrantId = Annotated[str, Path(pattern=UUID_PATTERN, description="UUIDv7 of the g
 ResourceFilter = Annotated[str | None, Query(pattern=PLAIN_ID)]
 
 
-def _db(request: Request) -> Db:
+async def _db(request: Request) -> Db:
     db: Db = request.app.state.db
     return db
 
 
-def _clock(request: Request) -> Clock:
+async def _clock(request: Request) -> Clock:
     clock: Clock = request.app.state.clock
     return clock
 
 
-def _copies(request: Request) -> Copies:
+async def _copies(request: Request) -> Copies:
     copies: Copies = request.app.state.copies
     return copies
 
 
-def _bus_seconds(request: Request) -> float:
+async def _bus_seconds(request: Request) -> float:
     seconds: float = request.app.state.bus_seconds
     return seconds
 
 
-def _require(if_match: IfMatch = None) -> Callable[[int], None]:
+async def _require(if_match: IfMatch = None) -> Callable[[int], None]:
     """Return a check of the present version; without `If-Match` any version will do."""
     return lambda current: None if if_match is None else require_version(if_match, current)
 

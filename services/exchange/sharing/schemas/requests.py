@@ -107,7 +107,8 @@ class RenewalBody(Body):
     """A longer period of a grant; what it covers stays."""
 
     valid_until: Annotated[
-        Instant, Field(description="Exclusive; at most three years after the present end")
+        Instant,
+        Field(description="Exclusive; at most three years from now, or from a later beginning"),
     ]
     basis: Annotated[Text | None, Field(description="The grant's by default")] = None
     scenario: Annotated[Text | None, Field(description="The first request's by default")] = None
