@@ -5,10 +5,12 @@ JSON: every answer must be 200 with the expected body, or the run fails.
 """
 
 import asyncio
+import itertools
 import json
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,27 +20,32 @@ from typing_extensions import override
 
 @dataclass
 class Plan:
-    """What to send where: `calls` in all over `connections`, after `warm_up` calls."""
+    """What to send where: `calls` in all over `connections`, to each of `paths` in turn."""
 
     port: int
     connections: int
     calls: int
     token: str
-    path: str
+    method: str
+    paths: list[str]
     purpose: str
     certificate: str
     key: str
     ca: str
     body_length: int
 
-    def call(self) -> bytes:
-        """Return the bytes of one call."""
-        body = b'{"where":{"parent_code":"3301"}}'
-        return (
-            f"POST {self.path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
+    def call(self, path: str) -> bytes:
+        """Return the bytes of one call; one that reads has no body."""
+        head = (
+            f"{self.method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
             f"authorization: Bearer {self.token}\r\ndatong-purpose: {self.purpose}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        ).encode() + body
+        )
+        if self.method == "GET":
+            return f"{head}accept: application/json\r\n\r\n".encode()
+        body = '{"where":{"parent_code":"3301"}}'
+        return (
+            f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        ).encode()
 
 
 @dataclass
@@ -55,9 +62,11 @@ class Tally:
 class Caller(asyncio.Protocol):
     """One connection: sends the next call when an answer is complete."""
 
-    def __init__(self, plan: Plan, tally: Tally, done: asyncio.Event) -> None:
-        self._call = plan.call()
-        self._length = plan.body_length
+    def __init__(
+        self, calls: Iterator[bytes], length: int, tally: Tally, done: asyncio.Event
+    ) -> None:
+        self._calls = calls
+        self._length = length
         self._tally = tally
         self._done = done
         self._buffer = b""
@@ -80,7 +89,7 @@ class Caller(asyncio.Protocol):
         if self._tally.left > 0:
             self._tally.left -= 1
             self._sent_at = time.perf_counter()
-            self.transport.write(self._call)
+            self.transport.write(next(self._calls))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -110,10 +119,12 @@ async def _run(plan: Plan) -> dict[str, Any]:
     context.load_cert_chain(plan.certificate, plan.key)
     tally, done = Tally(plan.calls, plan.calls), asyncio.Event()
     loop = asyncio.get_running_loop()
+    # All connections take from the same calls: of several, none comes twice in a row on one.
+    calls = itertools.cycle([plan.call(path) for path in plan.paths])
     callers = []
     for _ in range(plan.connections):
         _, caller = await loop.create_connection(
-            lambda: Caller(plan, tally, done),
+            lambda: Caller(calls, plan.body_length, tally, done),
             "127.0.0.1",
             plan.port,
             ssl=context,

@@ -1,17 +1,20 @@
 """The rivals in front of the same upstream: Envoy with its JWT cache and binding, bare nginx.
 
 Envoy checks the token (cached) and its binding to the certificate and keeps no evidence; nginx
-checks the certificate only. Both speak TLS 1.3 on both sides with keep-alive.
+checks the certificate only. Both speak TLS 1.3 on both sides with keep-alive. Envoy also calls the
+owner's service: with mTLS as the gateway does, and in the clear, which tells what TLS costs there.
 """
 
 import json
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from bench.gateway.states import SERVICE
 from bench.gateway.world import World
-from stack.certificates import Certificates
+from stack.certificates import Certificates, Pair
 from stack.supervisor.plan import AUDIENCE, ISSUER
 
 _BINDING: Final = """
@@ -27,6 +30,16 @@ function envoy_on_request(handle)
   end
 end
 """
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Ports of what stands behind the rivals, and the CA of the owner's service."""
+
+    part: int
+    owner: int
+    owner_in_the_clear: int
+    owner_ca: Path
 
 
 def envoy_program() -> Path:
@@ -46,10 +59,10 @@ def envoy_program() -> Path:
 
 
 def envoy_arguments(
-    directory: Path, world: World, certificates: Certificates, port: int, upstream: int
+    directory: Path, world: World, certificates: Certificates, port: int, behind: Behind
 ) -> list[str]:
     """Write Envoy's configuration; return the command that runs it with one worker."""
-    config = _envoy_config(directory, world, certificates, port, upstream)
+    config = _envoy_config(directory, world, certificates, port, behind)
     file = directory / "envoy.json"
     file.write_text(json.dumps(config), encoding="utf-8")
     return [
@@ -67,7 +80,7 @@ def envoy_arguments(
 
 
 def _envoy_config(
-    directory: Path, world: World, certificates: Certificates, port: int, upstream: int
+    directory: Path, world: World, certificates: Certificates, port: int, behind: Behind
 ) -> dict[str, Any]:
     jwt = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
@@ -122,7 +135,11 @@ def _envoy_config(
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                    "routes": [
+                        _route(f"/call/{SERVICE}/", "owner", prefix_rewrite="/"),
+                        _route("/clear/", "clear", prefix_rewrite="/"),
+                        _route("/", "part"),
+                    ],
                 }
             ]
         },
@@ -132,7 +149,6 @@ def _envoy_config(
         "tls_certificates": [_pair(certificates.server.certificate, certificates.server.key)],
         "validation_context": {"trusted_ca": {"filename": str(world.client_ca)}},
     }
-    mine = certificates.parts["gateway"]
     return {
         "static_resources": {
             "listeners": [
@@ -160,37 +176,46 @@ def _envoy_config(
                 }
             ],
             "clusters": [
-                {
-                    "name": "upstream",
-                    "type": "STATIC",
-                    "connect_timeout": "5s",
-                    "load_assignment": {
-                        "cluster_name": "upstream",
-                        "endpoints": [
-                            {"lb_endpoints": [{"endpoint": {"address": _address(upstream)}}]}
-                        ],
-                    },
-                    "transport_socket": {
-                        "name": "envoy.transport_sockets.tls",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions."
-                            "transport_sockets.tls.v3.UpstreamTlsContext",
-                            "common_tls_context": {
-                                "tls_params": {
-                                    "tls_minimum_protocol_version": "TLSv1_3",
-                                    "tls_maximum_protocol_version": "TLSv1_3",
-                                },
-                                "tls_certificates": [_pair(mine.certificate, mine.key)],
-                                "validation_context": {
-                                    "trusted_ca": {"filename": str(certificates.ca)}
-                                },
-                            },
-                        },
-                    },
-                }
+                _cluster("part", behind.part, certificates.parts["gateway"], certificates.ca),
+                _cluster("owner", behind.owner, certificates.server, behind.owner_ca),
+                _cluster("clear", behind.owner_in_the_clear),
             ],
         }
     }
+
+
+def _route(prefix: str, cluster: str, **more: str) -> dict[str, Any]:
+    return {"match": {"prefix": prefix}, "route": {"cluster": cluster, **more}}
+
+
+def _cluster(
+    name: str, port: int, mine: Pair | None = None, ca: Path | None = None
+) -> dict[str, Any]:
+    """Return a cluster of one address, with TLS 1.3 unless nothing is said of certificates."""
+    endpoint = {"endpoint": {"address": _address(port)}}
+    cluster: dict[str, Any] = {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    if mine is not None:
+        cluster["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions."
+                "transport_sockets.tls.v3.UpstreamTlsContext",
+                "common_tls_context": {
+                    "tls_params": {
+                        "tls_minimum_protocol_version": "TLSv1_3",
+                        "tls_maximum_protocol_version": "TLSv1_3",
+                    },
+                    "tls_certificates": [_pair(mine.certificate, mine.key)],
+                    "validation_context": {"trusted_ca": {"filename": str(ca)}},
+                },
+            },
+        }
+    return cluster
 
 
 def _address(port: int) -> dict[str, Any]:

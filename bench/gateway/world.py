@@ -1,8 +1,8 @@
-"""Who calls and what is allowed in the benchmark, published as identity and others would."""
+"""Who calls in the benchmark, and the bus on which its permissions are published."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,16 +14,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from bench.gateway.states import Caller
 from kit.canonical import canonical
-from kit.clock import rfc3339
 from kit.events import BEAT_KEY, State, beat, envelope
 from kit.ids import uuid7
 from kit.tokens import SigningKey, thumbprint
 from kit.topics import TOPICS, TopicKind
 from stack.supervisor.plan import AUDIENCE, ISSUER
 
-RESOURCE: Final = "division-codes"
-PURPOSE: Final = "public-health"
 BEATING: Final = [t.name for t in TOPICS.values() if t.kind is TopicKind.STATE]
 
 
@@ -38,7 +36,7 @@ class World:
     signing_key: SigningKey
     subject: str
     thumbprint: str
-    states: tuple[State, ...]
+    caller: Caller
 
     def token(self) -> str:
         """Return a token of ten minutes, bound to the client certificate."""
@@ -58,11 +56,11 @@ class World:
 
 
 def make_world(directory: Path) -> World:
-    """Make a departments' CA, one system with a certificate, an entry and a grant."""
+    """Make a departments' CA, and one system with a certificate."""
     directory.mkdir(parents=True, exist_ok=True)
     ca_key, ca = _authority()
     key = ec.generate_private_key(ec.SECP256R1())
-    system, entry, grant = uuid7(), uuid7(), uuid7()
+    system = uuid7()
     name = f"spiffe://datong.local/department/health/system/{system}"
     certificate = _issue(ca_key, ca, key, name)
     der = certificate.public_bytes(serialization.Encoding.DER)
@@ -80,7 +78,14 @@ def make_world(directory: Path) -> World:
         (directory / file).write_bytes(content)
     signing = SigningKey.generate()
     print_of_client = thumbprint(der)
-    states = _states(system, entry, grant, print_of_client, signing, pem.decode(), certificate)
+    caller = Caller(
+        system,
+        print_of_client,
+        f"{certificate.serial_number:032x}",
+        signing.kid,
+        signing.jwk,
+        pem.decode(),
+    )
     return World(
         directory,
         directory / "client-ca.pem",
@@ -89,162 +94,34 @@ def make_world(directory: Path) -> World:
         signing,
         f"system/{system}",
         print_of_client,
-        states,
+        caller,
     )
-
-
-def _states(
-    system: str,
-    entry: str,
-    grant: str,
-    print_of_client: str,
-    signing: SigningKey,
-    ca_pem: str,
-    certificate: x509.Certificate,
-) -> tuple[State, ...]:
-    now = datetime.now(UTC)
-    agencies = [
-        _state(
-            "identity.agency.v1",
-            f"agency/{name}",
-            ["state"],
-            id=name,
-            name=name,
-            level="city",
-            area_code="330100",
-            line=None,
-            competent=None,
-            state="active",
-        )
-        for name in ("health", "civil-affairs")
-    ]
-    return (
-        *agencies,
-        _state(
-            "identity.system.v1",
-            f"system/{system}",
-            ["state"],
-            id=system,
-            agency="health",
-            name="bench",
-            state="active",
-        ),
-        _state(
-            "identity.credential.v1",
-            f"credential/{print_of_client}",
-            ["state", "not_after"],
-            thumbprint=print_of_client,
-            kind="system",
-            holder=system,
-            agency="health",
-            serial=f"{certificate.serial_number:x}",
-            not_before=rfc3339(now - timedelta(minutes=5)),
-            not_after=rfc3339(now + timedelta(days=90)),
-            state="active",
-        ),
-        _state(
-            "identity.key.v1",
-            f"key/{signing.kid}",
-            ["state"],
-            kid=signing.kid,
-            use="token",
-            jwk=signing.jwk,
-            state="active",
-        ),
-        _state(
-            "identity.key.v1",
-            "key/departments-ca",
-            ["state"],
-            kid="departments-ca",
-            use="client_ca",
-            certificate=ca_pem,
-            state="active",
-        ),
-        _state(
-            "catalog.entry.v1",
-            f"entry/{entry}",
-            ["share_class", "state", "items"],
-            id=entry,
-            version=1,
-            name="行政区划代码",
-            agency="civil-affairs",
-            share_class="unconditional",
-            legal_basis=None,
-            state="published",
-            resource=RESOURCE,
-            items=[
-                {
-                    "name": n,
-                    "title": n,
-                    "type": "text",
-                    "required": True,
-                    "key": n == "code",
-                    "filterable": True,
-                }
-                for n in ("code", "name", "level", "parent_code")
-            ],
-            modes=["query"],
-            update_frequency="yearly",
-        ),
-        _state(
-            "sharing.grant.v1",
-            f"grant/{grant}",
-            [
-                "systems",
-                "items",
-                "modes",
-                "operations",
-                "purposes",
-                "valid_from",
-                "valid_until",
-                "state",
-            ],
-            id=grant,
-            resource=RESOURCE,
-            entry=entry,
-            entry_version=1,
-            owner="civil-affairs",
-            consumer="health",
-            systems=[system],
-            items=["code", "name", "level", "parent_code"],
-            modes=["query"],
-            operations=[],
-            purposes=[PURPOSE],
-            valid_from=rfc3339(now - timedelta(hours=1)),
-            valid_until=rfc3339(now + timedelta(days=30)),
-            state="active",
-            reason=None,
-            basis="bench",
-            share_class="unconditional",
-        ),
-    )
-
-
-def _state(topic: str, subject: str, critical: list[str], **data: Any) -> State:
-    return State(topic, subject, 1, {**data, "critical": critical})
 
 
 @contextlib.asynccontextmanager
-async def published(world: World, bootstrap: str) -> AsyncIterator[None]:
-    """Publish the states, then beat once a second on every state topic while the block runs."""
+async def published(states: Iterable[State], bootstrap: str) -> AsyncIterator[None]:
+    """Publish states, then beat once a second on every state topic while the block runs."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=0)
     await producer.start()
-    beating = asyncio.create_task(_beat(producer))
+    beating: asyncio.Task[None] | None = None
     try:
-        for state in world.states:
+        for state in states:
             body: Mapping[str, Any] = envelope(
                 state,
                 source="/" + TOPICS[state.topic].writer,
                 event_id=uuid7(),
                 at=datetime.now(UTC),
             )
-            await producer.send_and_wait(
+            await producer.send(
                 state.topic, canonical({**body, "incarnation": 1}), state.subject.encode()
             )
+        await producer.flush()
+        beating = asyncio.create_task(_beat(producer))
         yield
     finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        if beating is not None:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
         await producer.stop()
 
 
