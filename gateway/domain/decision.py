@@ -150,6 +150,7 @@ def recheck(
     allowed: Allowed,
     now: float,
     items: Sequence[str] | None = None,
+    enforced: int | None = None,
 ) -> Allowed | Denied:
     """Decide again, before an answer leaves, on the grant that let its call through.
 
@@ -158,6 +159,8 @@ def recheck(
 
     Args:
         items: the items of the answer, so that a grant narrowed in the meantime refuses it.
+        enforced: version of the grant that the answer was made by. With another row filter or
+            masks since then, it may hold what is granted no more.
     """
     grant = allowed.grant
     if (
@@ -172,7 +175,28 @@ def recheck(
     question.pin(grant.id)
     if items is not None:
         question.items = items
-    return _answer(table, question)
+    outcome = _answer(table, question)
+    present = outcome.grant
+    if (
+        isinstance(outcome, Allowed)
+        and present is not None
+        and present.terms != grant.terms
+        and (enforced is None or enforced < present.version)
+    ):
+        return _outdated(outcome, present)
+    return outcome
+
+
+def _outdated(outcome: Allowed, grant: Grant) -> Denied:
+    return Denied(
+        "permissions-behind",
+        {"grant": grant.id, "grant_version": grant.version},
+        f"The grant {grant.id} covers other rows, or shows other parts of their values, than when "
+        "this was answered.",
+        outcome.caller,
+        outcome.entry,
+        grant,
+    )
 
 
 def explain(table: Permissions, call: Call, now: float, caller: str | None = None) -> list[Check]:

@@ -96,6 +96,8 @@ class Grant:
     reason: str | None = None
     statutory: str | None = None
     """The law that names the consumer as a recipient of what is not shared otherwise."""
+    terms: str = ""
+    """What stands for its row filter and masks, which are enforced in transfer: equal or not."""
     readable: bool = True
 
     @property

@@ -233,7 +233,8 @@ class Clearing:
                 "permissions-stale", {}, STALE, allowed.caller, allowed.entry, allowed.grant
             )
         items = None if answer is None else answer.items
-        outcome = recheck(self.path.table, question, allowed, time.time(), items)
+        enforced = None if answer is None or answer.enforced is None else answer.enforced[1]
+        outcome = recheck(self.path.table, question, allowed, time.time(), items, enforced)
         return outcome if isinstance(outcome, Denied) else None
 
     def _has_acted(self) -> bool:

@@ -5,10 +5,12 @@ subject unusable. Members that are not read here may be anything.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from gateway.domain import Entry, Grant, Operation, OwnService
 from kit.addresses import parse_https
+from kit.canonical import canonical
 from kit.clock import parse_rfc3339
 
 ENTRY_CRITICAL: Final = frozenset({"share_class", "state", "items", "service"})
@@ -108,8 +110,15 @@ def read_grant(data: Mapping[str, Any], version: int, readable: bool) -> Grant:
         state=_word(data, "state", _GRANT_STATES),
         reason=_optional_text(data, "reason"),
         statutory=_statutory(data),
+        terms=_terms(data),
         readable=readable,
     )
+
+
+def _terms(data: Mapping[str, Any]) -> str:
+    """Return what stands for row filter and masks; transfer reads them, here they only differ."""
+    restricting = {name: data[name] for name in ("row_filter", "masks") if name in data}
+    return sha256(canonical(restricting)).hexdigest() if restricting else ""
 
 
 def _statutory(data: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from tests.integration.gateway.test_data_path import salted
-from tests.support.data_path import Asked, FakePart, World, answer_with, with_world
+from tests.support.data_path import Asked, FakePart, Said, World, answer_with, with_world
 from tests.support.deliveries import (
     DELIVERIES,
     RESOURCE,
@@ -337,6 +337,43 @@ async def test_a_grant_that_is_suspended_during_a_wait_releases_nothing(world: W
     assert b"secret" not in answer.body
     [record] = world.evidence.calls()
     assert (record["decision"], record["grant_version"]) == ("denied", 3)
+
+
+async def narrowed_during_a_call(world: World, enforced: int) -> Said:
+    """Answer a call by that version of its grant, which was narrowed to version 3 meanwhile."""
+    receives(world)
+    narrowed = asyncio.Event()
+
+    async def wait(_part: FakePart, _asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await narrowed.wait()
+        writer.write(a_delivery(b'["secret"]', datong_internal_enforced=f"{GRANT}@{enforced}"))
+
+    world.part.respond = wait
+    client = await world.connect(world.caller)
+    await client.send(received(world, DELIVERIES))
+    await wait_until(lambda: len(world.part.asked) == 1)
+    world.table.grants[GRANT] = replace(world.table.grants[GRANT], terms="masked", version=3)
+    narrowed.set()
+    return await client.read()
+
+
+@with_world()
+async def test_masks_that_were_added_during_a_call_release_nothing_made_without(
+    world: World,
+) -> None:
+    answer = await narrowed_during_a_call(world, enforced=2)
+    assert (answer.status, answer.code) == (503, "permissions-behind")
+    assert b"secret" not in answer.body
+    [record] = world.evidence.calls()
+    assert (record["decision"], record["reason"]) == ("denied", "permissions-behind")
+
+
+@with_world()
+async def test_what_was_answered_with_the_added_masks_is_released(world: World) -> None:
+    answer = await narrowed_during_a_call(world, enforced=3)
+    assert (answer.status, answer.body) == (200, b'["secret"]')
+    [record] = world.evidence.calls()
+    assert (record["decision"], record["grant_version"]) == ("allowed", 3)
 
 
 @with_world()

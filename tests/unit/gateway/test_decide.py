@@ -185,6 +185,28 @@ def test_a_recheck_refuses_a_delivery_whose_mode_the_grant_has_lost() -> None:
     assert again.reason == "mode-not-granted"
 
 
+@pytest.mark.parametrize(
+    ("terms", "enforced", "reason"),
+    [
+        ("narrower", 2, "permissions-behind"),
+        ("narrower", None, "permissions-behind"),
+        ("narrower", 3, None),
+        ("", 2, None),
+    ],
+)
+def test_a_recheck_refuses_what_was_answered_by_another_row_filter_or_other_masks(
+    terms: str, enforced: int | None, reason: str | None
+) -> None:
+    table = a_table()
+    allowed = decide(table, QUERY, NOW)
+    assert isinstance(allowed, Allowed)
+    narrowed = replace(table.grants[GRANT], terms=terms, version=3)
+
+    again = recheck(a_table(grants=[narrowed]), QUERY, allowed, NOW, ["code"], enforced)
+
+    assert getattr(again, "reason", None) == reason
+
+
 def test_a_class_that_a_law_does_not_share_is_refused_with_that_law() -> None:
     law = {"law_title": "中华人民共和国个人信息保护法", "law_article": "第二十八条"}
 

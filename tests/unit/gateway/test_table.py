@@ -185,6 +185,20 @@ def test_a_row_filter_and_masks_are_for_transfer_to_enforce(table: PermissionTab
     assert reason(table) is None
 
 
+def test_grants_with_other_row_filters_or_masks_have_other_terms(table: PermissionTable) -> None:
+    area = {"row_filter": {"all": [{"item": "code", "in": ["330106"]}]}}
+    told = []
+    for version, more in enumerate([{}, area, {"masks": {"name": "name"}}, area, {}], 2):
+        put(table, "grant", GRANT_STATE | more, version)
+        allowed = decide(table, QUERY, NOW)
+        assert isinstance(allowed, Allowed)
+        assert allowed.grant is not None
+        told.append(allowed.grant.terms)
+
+    assert (told[0], told[1]) == (told[4], told[3])
+    assert len(set(told)) == 3
+
+
 def test_a_statutory_recipient_reads_what_is_not_shared(table: PermissionTable) -> None:
     put(table, "entry", ENTRY_STATE | {"share_class": "not_shared"}, 2)
     assert reason(table) == "class-not-shared"
