@@ -3,9 +3,11 @@
 The small one holds what one department sees; the large one holds that too, and the rest of a city.
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from kit.clock import rfc3339
@@ -100,8 +102,8 @@ def large(states: Sequence[State], size: Size) -> Iterator[State]:
     for agency, system in zip(agencies, systems, strict=True):
         yield _agency(agency)
         yield _system(system, agency)
-        number = system.replace("-", "")
-        yield _credential(system, agency, f"{number:A<43}", number)
+        digits = system.replace("-", "")
+        yield _credential(system, agency, f"{digits:A<43}", digits)
     known = sum(state.topic == "catalog.entry.v1" for state in states)
     entries = []
     for number in range(size.resources - known):
@@ -118,6 +120,7 @@ def large(states: Sequence[State], size: Size) -> Iterator[State]:
 
 
 def _identity(caller: Caller) -> list[State]:
+    ca = urlsafe_b64encode(sha256(caller.client_ca.encode()).digest()).decode().rstrip("=")
     return [
         _system(caller.system, CONSUMER),
         _credential(caller.system, CONSUMER, caller.print_of_certificate, caller.serial),
@@ -132,9 +135,9 @@ def _identity(caller: Caller) -> list[State]:
         ),
         _state(
             "identity.key.v1",
-            "key/departments-ca",
+            f"key/{ca}",
             ["state"],
-            kid="departments-ca",
+            kid=ca,
             use="client_ca",
             certificate=caller.client_ca,
             state="active",
