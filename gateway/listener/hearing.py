@@ -15,6 +15,9 @@ from kit.ids import is_uuid
 
 SLICE: Final = MAX_HEADER_BYTES
 """Bytes that are fed to the parser at once, and so the most that is held of a head too large."""
+_MAX_BODILESS: Final = 2 * SLICE
+"""Bytes of a body that brings none: extensions of a chunk, or trailers that never end. The parser
+holds what has come of one, at a cost that grows with its square."""
 _KEEPS_FRAMING: Final = frozenset({"route-unknown", "method-not-allowed"})
 """Refusals after which the next call on the connection can still be found, if there is no body."""
 
@@ -28,6 +31,7 @@ class Hearing(ABC):
     """
 
     __slots__ = (
+        "_bodiless",
         "_call",
         "_deaf",
         "_head_bytes",
@@ -55,6 +59,7 @@ class Hearing(ABC):
         self._target = b""
         self._in_head = False
         self._head_bytes = 0
+        self._bodiless = 0
         self._reading: CallInHand | None = None
         self._call: CallInHand | None = None
         self._waiting: deque[CallInHand] = deque()
@@ -118,12 +123,14 @@ class Hearing(ABC):
             call = self.new_call(head, None, head.call)
             self._learn(head, whole)
         self._reading = call
+        self._bodiless = 0
         self._waiting.append(call)
         if self._call is None:
             self.deadline = time.monotonic() + self.path.settings.body_seconds
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body."""
+        self._bodiless = 0
         call = self._reading
         if call is None:
             return
@@ -157,8 +164,17 @@ class Hearing(ABC):
             self._refuse_unread(why.detail)
         except httptools.HttpParserError as error:
             self._refuse_unread(f"This is not HTTP/1.1: {error}.")
-        if self._in_head and not self._deaf:
-            self._count_head(len(data))
+        if not self._deaf and (self._in_head or self._reading is not None):
+            self._count_held(len(data))
+
+    def _count_held(self, size: int) -> None:
+        """Refuse what grows in the parser without becoming a call, or some of its body."""
+        if self._in_head:
+            self._count_head(size)
+            return
+        self._bodiless += size
+        if self._bodiless > _MAX_BODILESS:
+            self._refuse_unread("The body has trailers or extensions of chunks.")
 
     def _count_head(self, size: int) -> None:
         """Refuse a head that grows too large before it is complete.

@@ -22,7 +22,7 @@ PASSED_ON: Final = (
 )
 """Fields that callers see. What speaks for the platform, names other places or sets state is left
 out: `Datong-*`, `Set-Cookie`, `WWW-Authenticate`, `Link`, and a `Location` that leads elsewhere."""
-_READ: Final = ("Content-Length", "Location")
+_READ: Final = ("Content-Length", "Transfer-Encoding", "Location")
 _KNOWN: Final = {name.lower().encode(): name for name in PASSED_ON + _READ}
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _PLACE: Final = re.compile(rb"/(?!/)[A-Za-z0-9._~/-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?")
@@ -60,6 +60,8 @@ def read_owner_answer(
     values = _known(headers)
     location = _inside(values.pop("Location", b""), origin)
     length = values.pop("Content-Length", None)
+    if values.pop("Transfer-Encoding", b"chunked").lower() != b"chunked":
+        raise NotPassedOn("malformed", "The owner's service answered in a coding besides chunked.")
     lines = [b"\r\n" + name.encode() + b": " + value for name, value in values.items()]
     if location is not None:
         lines.append(b"\r\nLocation: /call/" + resource.encode() + location)

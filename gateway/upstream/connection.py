@@ -10,6 +10,7 @@ from gateway.upstream.deadlines import NEVER
 from kit.logging import get_logger
 
 MAX_ANSWER_HEAD: Final = 1 << 16
+"""Bytes without one of a body: of a head, and later of trailers or extensions of a chunk."""
 MAX_PREMATURE: Final = 4
 """Interim answers (1xx) that are passed over before a final one."""
 
@@ -89,10 +90,10 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_bodiless",
         "_body_pending",
         "_excess",
         "_finished",
-        "_head_bytes",
         "_headers",
         "_held",
         "_interim",
@@ -118,7 +119,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._taker: Taker | None = None
         self._headers: Headers = []
-        self._head_bytes = 0
+        self._bodiless = 0
         self._touched = False
         self._started = False
         self._interim = False
@@ -146,7 +147,7 @@ class UpstreamConnection(asyncio.Protocol):
         """
         self._taker = taker
         self._touched = self._started = False
-        self._head_bytes = self._interims = 0
+        self._bodiless = self._interims = 0
         self._body_pending = not whole
         self.deadline = NEVER
         if self._held:
@@ -205,8 +206,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse some bytes of an answer."""
-        if not self._started:
-            self._head_bytes += len(data)
+        self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -216,7 +216,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._finished:
             self._finish()
-        elif not self._started and self._head_bytes > MAX_ANSWER_HEAD:
+        elif self._bodiless > MAX_ANSWER_HEAD:
             self._fail()
 
     @override
@@ -276,6 +276,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Hand a piece of the body on."""
+        self._bodiless = 0
         if self._taker is not None and not self._excess:
             self._taker.answer_piece(piece)
 

@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway.listener import ClientConnection
@@ -78,6 +79,20 @@ async def test_a_body_stays_with_the_caller_until_a_part_takes_it(world: World) 
     assert len(world.part.asked[-1].body) == UPLOAD
     world.part.respond = answer_with(rows(b"{}"))
     assert (await second.call(world.query())).status == 200  # the connection reads on
+
+
+@with_world()
+@pytest.mark.parametrize("unending", [b"0\r\nX-A: ", b"1;", b'1;a="', b"1;a="])
+async def test_what_frames_a_body_has_an_end(world: World, unending: bytes) -> None:
+    """The parser keeps a trailer that never ends, at a cost that grows with its square."""
+    client = await world.connect()
+    head = b"POST /identity/v1/enrolments HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    answer = await client.call(head + b"2\r\n{}\r\n" + unending + b"a" * (1 << 17))
+
+    assert answer.code == "call-malformed"
+    assert world.part.asked == []
+    assert await client.is_closed()
 
 
 @with_world()

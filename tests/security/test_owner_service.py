@@ -89,6 +89,13 @@ GARBAGE = [
     b"HTTP/1.1 200 X\r\ncontent-type: a\x01b\r\ncontent-length: 0\r\n\r\n",
     b"HTTP/1.1 200 X\r\n" + b"x-padding: " + b"a" * (1 << 17) + b"\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n" * 9,
+    b"HTTP/1.1 204 X\r\ncontent-length: 5\r\n\r\nhello",
+    b"HTTP/1.1 204 X\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 304 X\r\ncontent-length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 X\r\ntransfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * (1 << 16),
+    b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * (1 << 19),
+    b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n1;x=" + b"y" * (1 << 19),
     b"HTTP/1.1 101 Switching\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
 ]
 
