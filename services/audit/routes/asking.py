@@ -27,17 +27,17 @@ Anybody = Annotated[Caller, Depends(allow(person=True, system=True))]
 READING: Final = declare("parameter-invalid", "role-missing", "not-through-gateway")
 
 
-def _db(request: Request) -> Db:
+async def _db(request: Request) -> Db:
     db: Db = request.app.state.db
     return db
 
 
-def _clock(request: Request) -> Clock:
+async def _clock(request: Request) -> Clock:
     clock: Clock = request.app.state.clock
     return clock
 
 
-def _follower(request: Request) -> LogFollower:
+async def _follower(request: Request) -> LogFollower:
     follower: LogFollower = request.app.state.follower
     return follower
 

@@ -48,7 +48,7 @@ Uuid = Annotated[str | None, Query(pattern=UUID_PATTERN)]
 Text = Annotated[str | None, Query(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-def _filters(
+async def _filters(
     agency: PlainId = None,
     caller_agency: PlainId = None,
     owner_agency: PlainId = None,
