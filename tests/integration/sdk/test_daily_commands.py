@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,95 @@ async def test_a_grant_is_shown_narrowed_and_renewed(
     assert double.of("/sharing/v1/grants/g1/renewals")[0].json() == {
         "valid_until": "2028-12-01T00:00:00Z"
     }
+
+
+CALL = "/call/enterprises/enterprises/91330106"
+PURPOSE = ("--purpose", "labour-inspection")
+
+
+async def test_an_owners_service_is_called_and_answers_as_it_will(
+    datong: Any, double: Any, sending: Any, tmp_path: Path
+) -> None:
+    named = {"Content-Type": "application/json", "Datong-Owner": "market", "Datong-Evidence": "e1"}
+    double.on(CALL, sending(200, b'{"name":"\xe4\xba\x91"}', named))
+
+    code, out, error = await datong("call", "enterprises", "/enterprises/91330106", *PURPOSE)
+    assert (code, out) == (0, '{"name":"云"}')
+    assert "market answered 200" in error
+    assert "e1" in error
+    (received,) = double.of(CALL)
+    assert (received.method, received.headers["datong-purpose"]) == ("GET", "labour-inspection")
+
+    _, out, _ = await datong("call", "enterprises", "/enterprises/91330106", *PURPOSE, "--json")
+    told = json.loads(out)
+    assert (told["status"], told["owner"], told["body"]) == (200, "market", {"name": "云"})
+
+    file = tmp_path / "answer.json"
+    arguments = ("call", "enterprises", "enterprises/91330106", *PURPOSE, "--output", str(file))
+    assert (await datong(*arguments))[0] == 0
+    assert file.read_bytes() == b'{"name":"\xe4\xba\x91"}'
+
+
+async def test_a_call_takes_a_body_and_parameters(
+    datong: Any, double: Any, sending: Any, tmp_path: Path
+) -> None:
+    double.on(CALL, sending(200, b"\xff", {"Datong-Owner": "market"}))
+    body = tmp_path / "body.json"
+    body.write_text('{"year": 2026}')
+    call = ("call", "enterprises", "enterprises/91330106", *PURPOSE)
+
+    _, out, _ = await datong(*call, "--body", str(body), "--parameter", "path=甲 乙", "--json")
+
+    assert json.loads(out)["base64"] == "/w=="
+    (received,) = double.of(CALL)
+    assert (received.method, received.body) == ("POST", b'{"year": 2026}')
+    assert received.path == f"{CALL}?path=%E7%94%B2+%E4%B9%99"
+    assert received.headers["content-type"] == "application/json"
+
+
+async def test_errors_of_an_owners_service_are_printed_and_end_with_three(
+    datong: Any, double: Any, answering: Answering, sending: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "answer.json"
+    call = ("call", "enterprises", "enterprises/91330106", *PURPOSE)
+    double.on(CALL, sending(404, b"none", {"Datong-Owner": "market"}))
+
+    assert (await datong(*call))[:2] == (3, "none")
+    assert (await datong(*call, "--output", str(file)))[:2] == (3, "none")
+    double.on(CALL, answering({"code": "operation-not-granted", "title": "No"}, status=403))
+    code, _, error = await datong(*call, "--output", str(file))
+    assert code == 3
+    assert "operation-not-granted" in error
+    assert list(tmp_path.glob("answer*")) == []
+    for wrong in (
+        ("--method", "TRACE"),
+        ("--body", str(tmp_path / "absent")),
+        ("--parameter", "x"),
+        ("--method", "DELETE", "--body", "/dev/null"),
+    ):
+        assert (await datong(*call, *wrong))[0] == 2
+
+
+async def test_an_argument_that_is_no_text_is_wrong_usage(datong: Any, double: Any) -> None:
+    code, _, error = await datong("search", "\udcff")
+
+    assert code == 2
+    assert "UTF-8" in error
+
+
+async def test_what_others_wrote_cannot_steer_the_terminal(
+    datong: Any, double: Any, answering: Answering
+) -> None:
+    item = {"id": "g1", "resource": "x\x1b]0;owned\x07", "owner": "a\x9b2J"}
+    double.on("/sharing/v1/grants", answering({"items": [item], "next": None}))
+    problem = {"code": "parameter-invalid", "title": "No\x1b[2J", "detail": "d"}
+    double.on("/catalog/v1/search", answering(problem, status=422))
+
+    _, out, _ = await datong("grants", "list")
+    _, _, error = await datong("search", "区划")
+
+    assert "x" in out
+    assert not {"\x1b", "\x9b", "\x07"} & set(out + error)
 
 
 async def test_uses_are_counted_by_agency_system_and_purpose(

@@ -17,6 +17,7 @@ from datong import (
     AsyncClient,
     CertificateRefused,
     Client,
+    InputInvalid,
     NoAnswerInTime,
     Refused,
     Revisions,
@@ -107,6 +108,21 @@ async def test_a_given_token_is_used_as_it_is(
 
     assert double.of(QUERY)[0].headers["authorization"] == "Bearer x.y.z"
     assert double.of("/identity/v1/token") == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "case"), [("x" * 70_000, None), ("divisions", "2026-\udcff")], ids=["long", "text"]
+)
+async def test_what_cannot_be_sent_is_told_and_not_on_record_as_sent(
+    place: Any, double: Any, resource: str, case: str | None
+) -> None:
+    file = place.folder / "calls.ndjson"
+
+    async with AsyncClient(place.identity(double), call_log=file) as client:
+        with pytest.raises(InputInvalid):
+            await client.query(resource, case=case)
+
+    assert {line["operation"] for line in _log(file) if "operation" in line} <= {"issue_token"}
 
 
 async def test_a_call_is_on_disk_before_it_is_sent_and_its_outcome_after(

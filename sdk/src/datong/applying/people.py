@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +16,21 @@ from datong.client import AsyncClient
 from datong.errors import InputInvalid
 from datong.identity import Identity
 
-MAX_OPEN = 128
-"""Clients with open connections at once."""
+MAX_OPEN = 1024
+"""Clients with open connections at once, some 130 KiB each.
+
+Files go round the agencies. With fewer places than people who sign, every step would find its
+client just closed, and pay for another handshake, which is dearer than the step itself.
+Where the process may open few files, half of these.
+"""
+
+
+def _places() -> int:
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (OSError, ValueError):
+        return MAX_OPEN
+    return MAX_OPEN if soft == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, soft // 2))
 
 
 @dataclass
@@ -37,6 +51,7 @@ class People:
     gateway: str | None = None
     server_ca: Path | None = None
     call_log: CallLog | None = None
+    _most: int = field(default_factory=_places)
     _open: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
 
     @asynccontextmanager
@@ -58,11 +73,14 @@ class People:
             yield held.client
         finally:
             held.users -= 1
-            await self._close_unused(MAX_OPEN)
+            await self._close_unused(self._most)
 
     async def _close_unused(self, most: int) -> None:
+        over = len(self._open) - most
+        if over <= 0:
+            return
         idle = [name for name, each in self._open.items() if not each.users]
-        closing = [self._open.pop(name) for name in idle[: max(0, len(self._open) - most)]]
+        closing = [self._open.pop(name) for name in idle[:over]]
         await asyncio.gather(*(each.client.close() for each in closing))
 
     def address(self, name: str) -> tuple[str, Path | None]:

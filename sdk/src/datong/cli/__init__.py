@@ -7,13 +7,14 @@ figures of a delivery, or what is stated and what is there.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
 from datong.cli.application import build
 from datong.cli.options import hoist
 from datong.cli.output import Output
-from datong.errors import DatongError
+from datong.errors import DatongError, InputInvalid
 
 INTERRUPTED = 130
 
@@ -29,13 +30,25 @@ def run(arguments: Sequence[str]) -> int:
     The options that every command has may stand anywhere.
     """
     ordered = hoist(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every terminal has every character; a result is better escaped than lost.
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = build()(ordered, prog_name="datong", standalone_mode=True)
     except DatongError as error:
-        Output(as_json="--json" in ordered).error(error)
-        return error.exit_code
+        return _tell(error, ordered)
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":
+            raise
+        return _tell(InputInvalid(f"{error.object!r} is no text in UTF-8."), ordered)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
         return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _tell(error: DatongError, arguments: Sequence[str]) -> int:
+    Output(as_json="--json" in arguments).error(error)
+    return error.exit_code

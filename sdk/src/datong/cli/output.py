@@ -18,6 +18,12 @@ PIPED_WIDTH = 200
 """Of tables that do not go to a terminal: a search finds whole lines."""
 WHOLE_COLUMNS = frozenset({"id", "record", "request", "grant", "thumbprint"})
 """Never broken across lines: these are copied."""
+_STEERING = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+    - {ord("\n"), ord("\t")},
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Characters that steer a terminal or turn its text around: what others wrote may hold them."""
 
 
 class Output:
@@ -80,25 +86,30 @@ class Output:
 
     def note(self, text: str) -> None:
         """Tell people something besides the result."""
-        self.messages.print(escape(text))
+        self.messages.print(plain(text))
 
     def done(self, text: str, value: dict[str, Any]) -> None:
         """Print a sentence for people, or the object for programs."""
         if self.as_json:
             self.document(value)
         else:
-            self._out.print(escape(text))
+            self._out.print(plain(text))
 
     def error(self, error: DatongError) -> None:
         """Print what went wrong and what to do."""
         if self.as_json:
             sys.stderr.write(json.dumps({"error": _described(error)}, ensure_ascii=False) + "\n")
             return
-        self.messages.print(f"[bold red]{escape(str(error))}[/bold red]")
+        self.messages.print(f"[bold red]{plain(str(error))}[/bold red]")
         if error.next_step and not isinstance(error, Refused):
-            self.messages.print(f"  next step: {escape(error.next_step)}")
+            self.messages.print(f"  next step: {plain(error.next_step)}")
         if isinstance(error, Unreachable) and error.call:
             self.messages.print(f"  call: {error.call}")
+
+
+def plain(text: str) -> str:
+    """Text of others as people may see it: neither markup nor commands to the terminal."""
+    return escape(text.translate(_STEERING))
 
 
 def _described(error: DatongError) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(member, str) for member in value):
-        return escape(", ".join(value))
+        return plain(", ".join(value))
     if isinstance(value, (dict, list)):
-        return escape(json.dumps(value, ensure_ascii=False))
-    return escape(str(value))
+        return plain(json.dumps(value, ensure_ascii=False))
+    return plain(str(value))

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from datong.cli.options import Session, text_or_file
+from datong.cli.output import plain
 from datong.errors import ProofFailed
 from datong.verifier.report import Report, Verdict
 from datong.verifier.verification import verify
@@ -57,18 +57,18 @@ def _verify(
 
 def _print(report: Report) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(title=escape(report.package), show_header=False)
+    table = Table(title=plain(report.package), show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _rows(report):
-        table.add_row(name, escape(value))
+        table.add_row(name, plain(value))
     console.print(table)
     for problem in report.problems[:MAX_PRINTED]:
-        console.print(f"[red]{problem.what}[/red]: {escape(_sentence(problem.as_json()))}")
+        console.print(f"[red]{problem.what}[/red]: {plain(_sentence(problem.as_json()))}")
     if len(report.problems) > MAX_PRINTED:
         console.print(f"… and {len(report.problems) - MAX_PRINTED} more (--json shows all)")
     for note in report.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {plain(note)}")
     colour = "green" if report.verdict is Verdict.VERIFIED else "red"
     console.print(f"[bold {colour}]{report.verdict.value}[/bold {colour}]")
 

@@ -100,17 +100,11 @@ class Transport:
             sink: takes the body of a success instead of the answer.
 
         Raises:
+            InputInvalid: this cannot be sent at all.
             Refused: the platform refused.
             Unreachable: no whole answer; the outcome is unknown.
         """
         call = new_call_id()
-        if self._log is not None:
-            await self._log.sent(
-                call,
-                operation,
-                certificate=self._certificate,
-                purpose=operation.headers.get("Datong-Purpose"),
-            )
         fresh: list[str] = []
 
         async def trace(event: str, _: Mapping[str, Any]) -> None:
@@ -119,16 +113,14 @@ class Transport:
             elif event.endswith("receive_response_headers.complete"):
                 fresh.clear()  # an answer began: the certificate was accepted
 
-        request = self._http.build_request(
-            operation.method,
-            self.gateway + operation.path,
-            headers=[
-                (name.encode("ascii"), value.encode("utf-8"))  # a file number may be 〔2026〕1号
-                for name, value in {**operation.headers, **headers, "Datong-Call": call}.items()
-            ],
-            content=operation.body if operation.method != "GET" else None,
-            extensions={"trace": trace},
-        )
+        request = self._request(operation, {**headers, "Datong-Call": call}, trace)
+        if self._log is not None:
+            await self._log.sent(
+                call,
+                operation,
+                certificate=self._certificate,
+                purpose=operation.headers.get("Datong-Purpose"),
+            )
         allowed = (operation.seconds or self._seconds) + GRACE_SECONDS
         try:
             async with asyncio.timeout(allowed):
@@ -146,6 +138,24 @@ class Transport:
             self._note_unknown(call, error)
             raise
         return self._judge(answer, operation, digest, size)
+
+    def _request(
+        self, operation: Operation[Any], headers: Mapping[str, str], trace: Any
+    ) -> httpx.Request:
+        named = {**operation.headers, **headers}
+        try:
+            return self._http.build_request(
+                operation.method,
+                self.gateway + operation.path,
+                headers=[
+                    (name.encode("ascii"), value.encode("utf-8"))  # file numbers: 〔2026〕1号
+                    for name, value in named.items()
+                ],
+                content=operation.body if operation.method != "GET" else None,
+                extensions={"trace": trace},
+            )
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise InputInvalid(f"{operation.name} cannot be sent so: {error}.") from error
 
     async def _exchange(
         self, request: httpx.Request, call: str, sink: IO[bytes] | None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from datong.operations.data import data_headers
-from datong.operations.operation import JSON, Answer, Operation, with_query
+from datong.operations.operation import JSON, Answer, Operation
 
 OWNER_HEADER = "datong-owner"
 """The agency whose service answered; a refusal of the gateway does not have it."""
@@ -36,7 +36,7 @@ def _call(
     return Operation(
         name,
         method,
-        with_query(place, **(query or {})),
+        f"{place}?{urlencode(query)}" if query else place,
         _read,
         headers=data_headers(purpose=purpose, case=case, grant=grant, seconds=seconds)
         | {header: value for header, value in named.items() if value is not None},
@@ -86,6 +86,7 @@ def call_post(
     body: bytes,
     *,
     purpose: str | None = None,
+    query: Mapping[str, str] | None = None,
     content_type: str = JSON,
     case: str | None = None,
     grant: str | None = None,
@@ -97,6 +98,7 @@ def call_post(
         resource,
         path,
         purpose=purpose,
+        query=query,
         body=body,
         content_type=content_type,
         case=case,
@@ -111,6 +113,7 @@ def call_put(
     body: bytes,
     *,
     purpose: str | None = None,
+    query: Mapping[str, str] | None = None,
     content_type: str = JSON,
     case: str | None = None,
     grant: str | None = None,
@@ -122,6 +125,7 @@ def call_put(
         resource,
         path,
         purpose=purpose,
+        query=query,
         body=body,
         content_type=content_type,
         case=case,
@@ -136,6 +140,7 @@ def call_patch(
     body: bytes,
     *,
     purpose: str | None = None,
+    query: Mapping[str, str] | None = None,
     content_type: str = JSON,
     case: str | None = None,
     grant: str | None = None,
@@ -147,6 +152,7 @@ def call_patch(
         resource,
         path,
         purpose=purpose,
+        query=query,
         body=body,
         content_type=content_type,
         case=case,
@@ -160,6 +166,7 @@ def call_delete(
     path: str,
     *,
     purpose: str | None = None,
+    query: Mapping[str, str] | None = None,
     case: str | None = None,
     grant: str | None = None,
     seconds: float | None = None,
@@ -170,6 +177,7 @@ def call_delete(
         resource,
         path,
         purpose=purpose,
+        query=query,
         case=case,
         grant=grant,
         seconds=seconds,
