@@ -2,9 +2,11 @@
 
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from kit.http import encode_cursor
@@ -190,3 +192,38 @@ async def test_a_key_of_several_items_goes_by_what_is_shown_of_each(town: Town) 
 
     assert [row["area"] for row in found] == ["a"] * 9 + ["b"] * 9
     assert len({row["number"] for row in found}) == 9
+
+
+async def test_a_key_that_is_not_granted_does_not_tell_which_rows_share_a_part_of_it(
+    town: Town,
+) -> None:
+    items = [
+        item("person", required=True, key=True),
+        item("month", required=True, key=True),
+        item("kind", filterable=True),
+        item("amount", "integer"),
+    ]
+    town.publish(items)
+    paid = [(p, m) for p in ("a", "b", "c") for m in range(8)]
+    await town.publish_rows(
+        [
+            {"person": p, "month": f"2026-{m + 1:02}", "kind": "x", "amount": n}
+            for n, (p, m) in enumerate(paid)
+        ]
+    )
+    town.give(["kind", "amount"])
+    body: dict[str, Any] = {"where": {"kind": "x"}, "items": ["amount"], "limit": 1}
+    cursors, amounts = [], []
+    while True:
+        page = (await town.query(body)).json()
+        amounts += [row["amount"] for row in page["rows"]]
+        if page["next"] is None:
+            break
+        body["cursor"] = page["next"]
+        cursors.append(orjson.loads(urlsafe_b64decode(page["next"] + "==")))
+
+    hashes = [position for cursor in cursors for position in cursor]
+    assert len(set(hashes)) == len(hashes) == len(paid) - 1
+    persons = [paid[amount][0] for amount in amounts]
+    assert sorted(amounts) == list(range(24))
+    assert sum(a != b for a, b in pairwise(persons)) > 2, "rows of a person do not come together"

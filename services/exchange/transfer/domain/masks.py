@@ -138,7 +138,7 @@ class ConsumerKeys:
     def order(self, agency: str) -> tuple[bytes, bytes]:
         """Return the two blocks of HMAC-SHA-256 that hide from an agency how rows are ordered.
 
-        The HMAC of a text is SHA-256(first ‖ SHA-256(second ‖ text)). It is another key than that
+        The HMAC of bytes is SHA-256(first ‖ SHA-256(second ‖ bytes)). It is another key than that
         of pseudonyms, since the database must have it. No agency has a `/` in its id.
         """
         key = self._key(f"order/{agency}").ljust(64, b"\0")

@@ -23,14 +23,18 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One item of the key by which pages go.
+    """What pages go by: an item of the key, or all of them by one hash.
+
+    An item whose value is not shown under the grant orders nothing, and no cursor holds it: rows
+    go by the HMAC of their whole key then, under a key that nobody else has. Of the whole, since
+    the hash of one item alone would tell which rows have the same value.
 
     Attributes:
-        hidden: its value is not shown under the grant, so neither may its order be, nor may a
-            cursor hold it: rows go by its HMAC under a key that nobody else has.
+        items: one, or all of the key.
+        hidden: by their hash.
     """
 
-    item: Item
+    items: tuple[Item, ...]
     hidden: bool
 
 
@@ -84,7 +88,8 @@ def position_shape(layout: Layout, grant: Grant) -> list[type]:
     """Return the types of the members of a position of this layout, for reading cursors."""
     shapes = {ItemType.INTEGER: int, ItemType.BOOLEAN: bool}
     return [
-        str if place.hidden else shapes.get(place.item.type, str) for place in _order(layout, grant)
+        str if place.hidden else shapes.get(place.items[0].type, str)
+        for place in _order(layout, grant)
     ]
 
 
@@ -131,9 +136,12 @@ def plan(
 
 
 def _order(layout: Layout, grant: Grant) -> tuple[Place, ...]:
-    return tuple(
-        Place(item, item.name not in grant.items or item.name in grant.masks) for item in layout.key
-    )
+    """Return what rows are ordered by: the items of the key that are shown, then their hash."""
+    shown = [i for i in layout.key if i.name in grant.items and i.name not in grant.masks]
+    places = [Place((item,), hidden=False) for item in shown]
+    if len(shown) < len(layout.key):
+        places.append(Place(layout.key, hidden=True))
+    return tuple(places)
 
 
 def _require_items(names: Sequence[str], entry: Entry, grant: Grant) -> None:
@@ -218,7 +226,7 @@ def _text(query: Query, name: str, layout: Layout, entry: Entry) -> str | None:
 def _after(position: Position, order: tuple[Place, ...]) -> tuple[str, ...]:
     try:
         return tuple(
-            _hash(value) if place.hidden else CANONICAL[place.item.type](value)
+            _hash(value) if place.hidden else CANONICAL[place.items[0].type](value)
             for place, value in zip(order, position, strict=True)
         )
     except ValueError as error:

@@ -46,12 +46,13 @@ def arguments(tests: Sequence[Test]) -> list[Any]:
     return found
 
 
-def hidden(item: Item, outer: str, inner: str, of: str = "") -> str:
-    """Return the SQL of an item's HMAC-SHA-256: an order that tells nothing of its values.
+def hidden(items: Sequence[Item], outer: str, inner: str, of: str = "") -> str:
+    """Return the SQL of the HMAC-SHA-256 of items: an order that tells nothing of their values.
 
     Args:
+        items: their hashes are what is hashed, one after the other.
         outer, inner: SQL of the two blocks of the key, `bytea`.
         of: alias of the table.
     """
-    text = f"convert_to({canonical_text(item, of)}::text, 'UTF8')"
-    return f"sha256({outer} || sha256({inner} || {text}))"
+    hashes = (f"sha256(convert_to({canonical_text(item, of)}::text, 'UTF8'))" for item in items)
+    return f"sha256({outer} || sha256({inner} || {' || '.join(hashes)}))"

@@ -264,7 +264,7 @@ async def copy_out(
         )
     columns = ", ".join(canonical_text(item, "t") for item in sight.items)
     places = ", ".join(
-        hidden(item, _block("outer"), _block("inner"), "t")
+        hidden([item], _block("outer"), _block("inner"), "t")
         if order is not None and item.name in sight.masks
         else f"t.{column(item)}"
         for item in snapshot.layout.key

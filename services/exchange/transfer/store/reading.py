@@ -201,17 +201,20 @@ def _statement(shape: Shape) -> str:
     placed += len(shape.order) if shape.after else 0
     key = (f"${placed + 1}::bytea", f"${placed + 2}::bytea")
     places = [
-        hidden(place.item, *key) if place.hidden else column(place.item) for place in shape.order
+        hidden(place.items, *key) if place.hidden else column(place.items[0])
+        for place in shape.order
     ]
     if shape.after:
         position = [
-            f"decode(${number}::text, 'hex')" if place.hidden else value(number, place.item.type)
+            f"decode(${number}::text, 'hex')"
+            if place.hidden
+            else value(number, place.items[0].type)
             for number, place in enumerate(shape.order, first)
         ]
         clauses.append(f"({', '.join(places)}) > ({', '.join(position)})")
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     told = [
-        f"encode({sql}, 'hex')" if place.hidden else _read(place.item)
+        f"encode({sql}, 'hex')" if place.hidden else _read(place.items[0])
         for sql, place in zip(places, shape.order, strict=True)
     ]
     columns = [
