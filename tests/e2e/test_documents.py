@@ -139,7 +139,11 @@ def test_the_readme_leads_to_a_first_call(example: str, tmp_path: Path) -> None:
 
 
 def test_the_tutorial_can_be_typed_as_it_stands(platform: str, tmp_path: Path) -> None:
-    _typed("first-call.md", platform, tmp_path)
+    said = _typed("first-call.md", platform, tmp_path)
+
+    assert re.search(r'\{"enterprises":\[\{"code":.*云栖.*\]\}civil-affairs answered 200', said)
+    assert "operation-not-granted" in said
+    assert not (tmp_path / "first-call" / "all.ndjson").exists()
     state = json.loads((DATONG / platform / "state.json").read_text(encoding="utf-8"))
     restarts = {name: each.get("restarts", 0) for name, each in state["processes"].items()}
     assert not any(restarts.values()), restarts
