@@ -1,5 +1,6 @@
 """Composition root of sharing: settings in, running processes out."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -49,13 +50,15 @@ def build_app(
 
 def openapi_app() -> FastAPI:
     """Return an application without environment, whose document is the service's contract."""
-    return build_app(None, Copies(Directory()), Verifier("", ""), clock=SystemClock())
+    return build_app(
+        None, Copies(Directory(), lambda: False), Verifier("", ""), clock=SystemClock()
+    )
 
 
 async def run_api(settings: SharingSettings) -> None:
     """Serve the API until the process is told to stop."""
     db = Db(settings.postgres_url, PART)
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: reader.is_fresh(time.monotonic()))
     reader = StateReader(
         kafka.client_options(settings),
         copies.handlers(),

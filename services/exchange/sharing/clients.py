@@ -1,11 +1,18 @@
 """What sharing knows of its peers: copies of the states of identity and of the catalogue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kit.directory import Directory
 from kit.states import Apply, StateEvent
-from services.exchange.sharing.domain import Entry, EntryUnreadable, Item, Law, SystemUnknown
+from services.exchange.sharing.domain import (
+    Entry,
+    EntryStale,
+    EntryUnreadable,
+    Item,
+    Law,
+    SystemUnknown,
+)
 
 ENTRY: Final = "catalog.entry.v1"
 KNOWN_CRITICAL: Final = frozenset({"share_class", "state", "items", "service"})
@@ -17,10 +24,12 @@ class Copies:
 
     Args:
         directory: who callers are; kept by the handlers that are returned here.
+        is_fresh: tells whether what was published so far is known here.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, is_fresh: Callable[[], bool]) -> None:
         self.directory = directory
+        self.is_fresh = is_fresh
         self._entries: dict[str, Entry] = {}
         self._subject_of: dict[str, str] = {}
         self._unusable: set[str] = set()
@@ -62,6 +71,15 @@ class Copies:
         if subject in self._unusable:
             raise EntryUnreadable(f"The state of the entry of {resource} cannot be read.")
         return self._entries[subject]
+
+    def require_fresh(self) -> None:
+        """Check that no change of an entry may be unknown here.
+
+        Raises:
+            EntryStale: a part that publishes was not heard of lately.
+        """
+        if not self.is_fresh():
+            raise EntryStale("The catalogue was not heard of lately; its entries may have changed.")
 
     def require_systems(self, systems: Sequence[str], agency: str) -> None:
         """Check that all `systems` are systems of `agency`.

@@ -145,3 +145,13 @@ class GrantRow(_Row, table=True):
     reason: str | None = Field(None, sa_type=Text)
     created_at: datetime = Field(sa_column=_instant())
     changed_at: datetime = Field(sa_column=_instant())
+    suspended_by: str | None = Field(None, sa_type=Text)
+
+
+class WithdrawnEntryRow(_Row, table=True):
+    """One entry whose withdrawal was handled; it never comes back."""
+
+    __tablename__ = "withdrawn_entry"
+
+    entry: str = Field(primary_key=True, sa_type=Text)
+    handled_at: datetime = Field(sa_column=_instant())

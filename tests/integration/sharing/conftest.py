@@ -43,6 +43,7 @@ class Sharing:
         self.url = url
         self.db = db
         self.clock = FixedClock(datetime.now(UTC))
+        self.is_fresh = True
         self.client: httpx.AsyncClient
         town.agency("big-data-bureau")
         town.agency("civil-affairs", competent="big-data-bureau")
@@ -199,7 +200,8 @@ async def _empty(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(
-            'TRUNCATE request_step, request, "grant", outbox, inbox, parked, idempotency '
+            'TRUNCATE request_step, request, "grant", withdrawn_entry, outbox, inbox, parked, '
+            "idempotency "
             "RESTART IDENTITY"
         )
     finally:
@@ -214,7 +216,7 @@ async def sharing(module_database_url: str) -> AsyncIterator[Sharing]:
     await _empty(module_database_url)
     db = Db(module_database_url, "sharing")
     town = Identities()
-    copies = Copies(town.directory)
+    copies = Copies(town.directory, lambda: service.is_fresh)
     service = Sharing(town, copies, module_database_url, db)
     service.entry("divisions")
     service.entry("secrets", share_class="not_shared", legal_basis=LAW, modes=[])

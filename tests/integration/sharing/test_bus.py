@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -179,6 +180,31 @@ async def test_a_request_waits_for_the_entry_that_its_caller_has_seen(
     assert answer.status_code == 201, answer.text
     assert answer.json()["grant"]["entry"] == entry
     assert (never.status_code, never.json()["code"]) == (503, "permissions-behind")
+
+
+async def test_nothing_is_granted_while_the_catalogue_is_not_heard_of(
+    sharing: Sharing, bootstrap: str
+) -> None:
+    reader = StateReader(
+        {"bootstrap_servers": [bootstrap]},
+        {ENTRY: sharing.copies.apply_entry},
+        stale_after=60,
+        on_unreadable=sharing.copies.on_unreadable,
+    )
+    sharing.copies.is_fresh = lambda: reader.is_fresh(time.monotonic())
+    async with connected(sharing, reader), running(reader.run()):
+        await wait_until(lambda: reader.ready, 20, "the reader has caught up")
+
+        refused = await sharing.ask()
+        drafted = await sharing.draft()
+        asking = asyncio.create_task(sharing.ask())
+        entry = uuid7()
+        await publish(bootstrap, ENTRY, an_entry_event(entry, "roads"))
+        answer = await asking
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "permissions-stale")
+    assert drafted["state"] == "drafted"
+    assert answer.status_code == 201, answer.text
 
 
 async def test_a_withdrawal_heard_on_the_bus_ends_the_grants_once(

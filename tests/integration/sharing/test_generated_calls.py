@@ -43,7 +43,9 @@ def server(module_database_url: str) -> Iterator[Server]:
         await upgrade(module_database_url, "services.exchange.sharing")
         db, town = Db(module_database_url, "sharing"), Identities()
         verifier = Verifier(ISSUER, AUDIENCE)
-        app = build_app(db, Copies(town.directory), verifier, clock=SystemClock(), bus_seconds=0.0)
+        app = build_app(
+            db, Copies(town.directory, lambda: True), verifier, clock=SystemClock(), bus_seconds=0.0
+        )
         caller = town.person(
             "civil-affairs", "resource_administrator", "sharing_office_head", "auditor"
         )

@@ -1,5 +1,6 @@
 """Grants: who sees them, who changes them, what may be used."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -63,6 +64,46 @@ async def test_the_competent_department_of_the_owner_suspends(sharing: Sharing) 
 
     assert [found["id"] for found in listed] == [grant["id"]]
     assert suspended.json()["grant"]["state"] == "suspended"
+
+
+async def test_what_the_competent_department_suspended_it_alone_resumes(sharing: Sharing) -> None:
+    grant = (await sharing.grant())["id"]
+    by_the_owner = await sharing.change(sharing.owner, grant, "suspensions")
+    taken_over = await sharing.change(sharing.competent, grant, "suspensions")
+    twice = [
+        await sharing.change(caller, grant, "suspensions")
+        for caller in (sharing.owner, sharing.competent)
+    ]
+
+    refused = await sharing.change(sharing.owner, grant, "resumptions")
+    resumed = await sharing.change(sharing.competent, grant, "resumptions")
+    again = await sharing.change(sharing.owner, grant, "suspensions")
+    by_the_owner_again = await sharing.change(sharing.owner, grant, "resumptions")
+
+    sides = [answer.json()["grant"]["suspended_by"] for answer in (by_the_owner, taken_over)]
+    assert sides == ["owner", "competent"]
+    assert [answer.json()["code"] for answer in twice] == ["grant-state-conflict"] * 2
+    assert (refused.status_code, refused.json()["code"]) == (403, "other-agency")
+    assert refused.json()["facts"] == {"owner": "civil-affairs", "suspended_by": "competent"}
+    assert resumed.json()["grant"]["suspended_by"] is None
+    assert (again.status_code, by_the_owner_again.status_code) == (202, 202)
+
+
+async def test_an_agency_that_supervises_itself_suspends_by_the_role(sharing: Sharing) -> None:
+    sharing.town.agency("civil-affairs", competent="civil-affairs")
+    officer = sharing.town.person("civil-affairs", "competent_officer")
+    grant = (await sharing.grant())["id"]
+
+    suspended = await sharing.change(officer, grant, "suspensions")
+    refused = await sharing.change(sharing.owner, grant, "resumptions")
+    ended = await sharing.change(sharing.owner, grant, "endings")
+
+    assert suspended.json()["grant"]["suspended_by"] == "competent"
+    assert refused.json()["code"] == "other-agency"
+    assert (ended.json()["grant"]["state"], ended.json()["grant"]["suspended_by"]) == (
+        "ended",
+        None,
+    )
 
 
 async def test_a_role_of_the_wrong_side_is_missing(sharing: Sharing) -> None:
@@ -161,6 +202,59 @@ async def test_a_withdrawn_entry_ends_its_grants(sharing: Sharing) -> None:
     fact = (await sharing.outbox("sharing.change.v1"))[-1]
     assert (fact["actor"], fact["call"]) == ("part/sharing", event["call"])
     assert fact["data"]["grant_version"] == 2
+
+
+async def withdraw(sharing: Sharing, entry: str) -> None:
+    async with sharing.db.begin() as tx:
+        await consumer.on_entry_withdrawn(
+            tx, {"id": uuid7(), "data": {"entry": entry, "reason_text": "Merged."}}
+        )
+
+
+async def test_after_its_withdrawal_was_handled_an_old_copy_of_an_entry_grants_nothing(
+    sharing: Sharing,
+) -> None:
+    streets = sharing.entry("streets")
+    answered = await sharing.answered()
+    incomes = sharing.copies.entry_of("incomes")
+    assert incomes is not None
+    await withdraw(sharing, streets)
+
+    asked = await sharing.ask(resource="streets")
+    confirmed = await sharing.step(sharing.owners_head, answered, "confirmations")
+    await withdraw(sharing, incomes.id)
+    drafted = await sharing.call(
+        sharing.officer,
+        "POST",
+        "/requests",
+        sharing.body(resource="incomes"),
+        Idempotency_Key=uuid7(),
+    )
+
+    assert (asked.status_code, asked.json()["code"]) == (410, "resource-withdrawn")
+    assert asked.json()["errors"][0]["pointer"] == "/resource"
+    assert confirmed.json()["state"] == "granted"
+    assert drafted.json()["code"] == "resource-withdrawn"
+
+
+async def test_whatever_comes_first_a_withdrawal_leaves_no_grant(sharing: Sharing) -> None:
+    for number in range(8):
+        entry = sharing.entry(f"streets-{number}")
+        grant = (await sharing.grant(resource=f"streets-{number}"))["id"]
+        body = {"valid_until": rfc3339(sharing.clock.now() + timedelta(days=400))}
+
+        await asyncio.gather(
+            sharing.ask(resource=f"streets-{number}"),
+            sharing.call(
+                sharing.head, "POST", f"/grants/{grant}/renewals", body, Idempotency_Key=uuid7()
+            ),
+            withdraw(sharing, entry),
+            sharing.ask(resource=f"streets-{number}"),
+        )
+
+        path = f"/grants?resource=streets-{number}"
+        listed = (await sharing.call(sharing.owner, "GET", path)).json()["items"]
+        assert {found["state"] for found in listed} == {"ended"}
 
 
 async def test_parked_messages_are_replayed_once_they_can_be_handled(sharing: Sharing) -> None:

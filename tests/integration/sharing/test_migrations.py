@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from kit.db import Db, sqlalchemy_url
 from kit.ids import uuid7
 from kit.migrate import script_directory, upgrade
-from services.exchange.sharing.domain import Actor, RequestState
+from services.exchange.sharing.domain import Actor, RequestState, Side
 from services.exchange.sharing.store import requests
 from services.exchange.sharing.store.terms import Filters
 
@@ -26,7 +26,7 @@ INSERT INTO "grant" (id, version, request, resource, entry, entry_version, owner
                      share_class, basis, systems, items, modes, operations, purposes, valid_from,
                      valid_until, state, reason, created_at, changed_at)
 SELECT $1, 2, id, resource, entry, entry_version, owner, consumer, share_class, basis, systems,
-       items, modes, '{}', purposes, valid_from, valid_until, 'active', NULL, now(), now()
+       items, modes, '{}', purposes, valid_from, valid_until, 'suspended', 'r', now(), now()
 FROM request WHERE id = $2
 """
 
@@ -81,6 +81,7 @@ async def test_requests_that_were_decided_at_once_have_steps_and_their_grant(
         ("draft", "person/head"),
         ("confirm", "part/sharing"),
     ]
+    assert its_grant.suspended_by is Side.OWNER
     assert none is None
     assert second.refusal is not None
     assert second.refusal.code == "class-not-shared"

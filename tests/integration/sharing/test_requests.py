@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from kit.clock import rfc3339
@@ -164,6 +165,36 @@ async def test_an_entry_that_cannot_be_read_grants_nothing(sharing: Sharing) -> 
     refused = await sharing.ask()
 
     assert (refused.status_code, refused.json()["code"]) == (503, "permission-unreadable")
+
+
+async def test_what_may_be_old_grants_nothing_but_work_goes_on(sharing: Sharing) -> None:
+    approved = await sharing.answered()
+    refused = await sharing.answered({"decision": "refuse", "reason": "No need."})
+    grant = await sharing.grant()
+    sharing.is_fresh = False
+
+    async def renew() -> httpx.Response:
+        return await sharing.call(
+            sharing.head,
+            "POST",
+            f"/grants/{grant['id']}/renewals",
+            {"valid_until": rfc3339(sharing.clock.now() + timedelta(days=400))},
+            Idempotency_Key=uuid7(),
+        )
+
+    async def confirm(request: str) -> httpx.Response:
+        return await sharing.step(sharing.owners_head, request, "confirmations")
+
+    stale = [await sharing.ask(), await renew(), await confirm(approved)]
+    await sharing.submitted()
+    ended = [await confirm(refused), await sharing.change(sharing.owner, grant["id"], "endings")]
+    sharing.is_fresh = True
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in stale] == [
+        (503, "permissions-stale")
+    ] * 3
+    assert [answer.status_code for answer in ended] == [200, 202]
+    assert (await confirm(approved)).json()["state"] == "granted"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def an_event(version: int = 1, /, **changed: Any) -> StateEvent:
 
 
 def test_the_newest_state_of_an_entry_is_found_by_its_resource() -> None:
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: True)
     assert copies.entry_of("divisions") is None
 
     copies.apply_entry(an_event())
@@ -43,7 +43,7 @@ def test_the_newest_state_of_an_entry_is_found_by_its_resource() -> None:
 
 
 def test_operations_of_a_service_are_read_where_there_is_one() -> None:
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: True)
     service = {"address": "https://owner.test", "operations": [{"name": "company"}]}
 
     copies.apply_entry(an_event(items=[], modes=["call"], service=service))
@@ -69,7 +69,7 @@ def test_operations_of_a_service_are_read_where_there_is_one() -> None:
 def test_a_state_that_is_not_understood_makes_its_entry_unreadable(
     changed: dict[str, Any],
 ) -> None:
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: True)
     copies.apply_entry(an_event())
 
     copies.apply_entry(an_event(2, **changed))
@@ -81,7 +81,7 @@ def test_a_state_that_is_not_understood_makes_its_entry_unreadable(
 
 
 def test_bytes_that_cannot_be_read_make_their_entry_unreadable() -> None:
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: True)
     copies.apply_entry(an_event())
 
     copies.on_unreadable(ENTRY, "entry/entry", "no JSON")
@@ -93,7 +93,7 @@ def test_bytes_that_cannot_be_read_make_their_entry_unreadable() -> None:
 
 
 def test_unknown_and_foreign_systems_look_alike() -> None:
-    copies = Copies(Directory())
+    copies = Copies(Directory(), lambda: True)
     system = {"id": "a", "agency": "tax-bureau", "name": "a", "state": "active"}
     copies.directory.apply(
         StateEvent("identity.system.v1", "system/a", 1, 1, system, frozenset({"state"}))

@@ -13,6 +13,7 @@ from services.exchange.sharing.domain import (
     EntryUnreadable,
     Grant,
     Narrowing,
+    Side,
     TermsNotNarrower,
 )
 from services.exchange.sharing.domain import grant as rules
@@ -39,8 +40,8 @@ async def change(
         GrantStateConflict: the grant is in another state.
     """
     grant = await grants.lock(tx, grant_id)
-    rules.require_may(act, grant, actor)
-    return await _change(tx, grant, act, reason, actor, now)
+    side = rules.require_may(act, grant, actor)
+    return await _change(tx, grant, act, reason, actor, now, side)
 
 
 async def narrow(
@@ -115,9 +116,15 @@ def _narrowed(grant: Grant, by: Narrowing, peers: Peers) -> Terms:
 
 
 async def _change(
-    tx: Tx, grant: Grant, act: Act, reason: str, actor: Actor, now: datetime
+    tx: Tx,
+    grant: Grant,
+    act: Act,
+    reason: str,
+    actor: Actor,
+    now: datetime,
+    side: Side | None = None,
 ) -> tuple[Grant, list[int]]:
-    changed = rules.change(grant, act, reason, now)
+    changed = rules.change(grant, act, reason, now, side=side)
     await grants.save(tx, changed)
     fact = events.grant_fact(_FACTS[act], changed, actor, reason)
     return changed, await outbox.append(tx, events.state(changed), fact)

@@ -12,6 +12,10 @@ class Peers(Protocol):
         """Return the entry that makes `resource` available, or None."""
         ...
 
+    def require_fresh(self) -> None:
+        """Raise unless what the catalogue has said so far is known."""
+        ...
+
     def require_systems(self, systems: tuple[str, ...], agency: str) -> None:
         """Raise unless all `systems` are systems of `agency`."""
         ...

@@ -24,11 +24,12 @@ from services.exchange.sharing.domain import (
     not_shared,
     procedure,
     require_published,
+    withdrawn,
 )
 from services.exchange.sharing.domain import grant as rules_of_grants
 from services.exchange.sharing.domain import request as rules
 from services.exchange.sharing.domain.terms import require_offered
-from services.exchange.sharing.store import grants, requests
+from services.exchange.sharing.store import entries, grants, requests
 from services.exchange.sharing.store.requests import Answered
 from services.exchange.sharing.store.terms import Filters
 
@@ -54,7 +55,7 @@ async def create(tx: Tx, peers: Peers, ask: Ask, actor: Actor, now: datetime) ->
     Raises:
         DomainError: `ask` contradicts itself or the entry, or names what does not exist.
         ActorRoleMissing: the resource is granted at once, and the actor is no head.
-        ResourceUnknown, ResourceWithdrawn, EntryUnreadable: of the resource.
+        ResourceUnknown, ResourceWithdrawn, EntryUnreadable, EntryStale: of the resource.
     """
     rules.require_valid(ask, now)
     peers.require_systems(ask.systems, actor.agency)
@@ -66,8 +67,10 @@ async def create(tx: Tx, peers: Peers, ask: Ask, actor: Actor, now: datetime) ->
         return await _refuse_by_law(tx, request, Refusal(ClassNotShared.code, law=law), actor, now)
     at_once = procedure.require_asks_at_once(ask, entry, actor)
     require_offered(ask.terms, entry)
+    await require_not_withdrawn(tx, entry, "/resource")
     if not at_once:
         return await _draft(tx, request, actor)
+    peers.require_fresh()
     grant = rules.issue(uuid7(), request, ask.terms, ask.valid_until, entry, now)
     decided = procedure.grant(request, grant.id, Taken(Step.CONFIRM, PLATFORM, now))
     await requests.add(tx, decided)
@@ -87,7 +90,7 @@ async def renew(
         GrantUnknown, NotThisSide, GrantStateConflict: of `require_renewable`.
         RequestStateConflict: a renewal of it is under way.
         PeriodInvalid: the period would not become longer, or too long.
-        ActorRoleMissing, ResourceWithdrawn, EntryUnreadable: as for a new request.
+        ActorRoleMissing, ResourceWithdrawn, EntryUnreadable, EntryStale: as for a new request.
         ClassNotShared: a law excludes the resource by now, and names no such recipient.
     """
     grant = await grants.lock(tx, grant_id)
@@ -99,9 +102,11 @@ async def renew(
         )
     ask = await _renewing(tx, grant, renewal, now)
     entry = require_shareable(peers, ask)
+    await require_not_withdrawn(tx, entry)
     request = rules.open_request(uuid7(), ask, entry, actor, now, renews=grant.id)
     if not procedure.require_asks_at_once(ask, entry, actor):
         return await _draft(tx, request, actor)
+    peers.require_fresh()
     renewed = rules_of_grants.renew(grant, ask.valid_until, entry.version, now)
     decided = procedure.grant(request, grant.id, Taken(Step.CONFIRM, PLATFORM, now))
     await requests.add(tx, decided)
@@ -141,6 +146,19 @@ def require_shareable(peers: Peers, ask: Ask) -> Entry:
     if law is not None:
         raise not_shared(law)
     return entry
+
+
+async def require_not_withdrawn(tx: Tx, entry: Entry, pointer: str | None = None) -> None:
+    """Check that the withdrawal of `entry` was not handled before, and let it wait for `tx`.
+
+    The copy of the catalogue may be older than what was handled: nothing would end what is granted
+    afterwards.
+
+    Raises:
+        ResourceWithdrawn: it was handled, or just is.
+    """
+    if not await entries.hold(tx, entry.id):
+        raise withdrawn(entry.resource, pointer)
 
 
 async def tell_granted(tx: Tx, request: Request, grant: Grant, kind: str, actor: Actor) -> None:

@@ -9,7 +9,11 @@ from kit.errors import DomainError
 from kit.ids import uuid7
 from services.exchange.sharing import events
 from services.exchange.sharing.actions.peers import Peers
-from services.exchange.sharing.actions.requests import require_shareable, tell_granted
+from services.exchange.sharing.actions.requests import (
+    require_not_withdrawn,
+    require_shareable,
+    tell_granted,
+)
 from services.exchange.sharing.domain import (
     Actor,
     Answer,
@@ -25,7 +29,7 @@ from services.exchange.sharing.domain import (
 from services.exchange.sharing.domain import grant as rules_of_grants
 from services.exchange.sharing.domain import request as rules
 from services.exchange.sharing.domain.terms import require_offered
-from services.exchange.sharing.store import grants, requests, work
+from services.exchange.sharing.store import entries, grants, requests, work
 from services.exchange.sharing.store.requests import Answered
 from services.exchange.sharing.store.work import Work
 
@@ -147,7 +151,8 @@ async def withdraw(
 
 
 async def close_for_entry(tx: Tx, entry_id: str, reason: str, actor: Actor, now: datetime) -> int:
-    """Refuse all open requests for a withdrawn entry; return how many."""
+    """Refuse all open requests for a withdrawn entry, and all to come; return how many."""
+    await entries.withdraw(tx, entry_id, now)
     found = await requests.lock_open_of_entry(tx, entry_id)
     for before in found:
         after = procedure.close_without_entry(before, reason, actor, now)
@@ -165,7 +170,9 @@ async def _granted(
 ) -> tuple[Grant, str]:
     """Write the grant that a confirmed answer leads to; return it with the kind of its fact."""
     procedure.require_confirmable(given, now)
+    peers.require_fresh()
     entry = require_shareable(peers, request.ask)
+    await require_not_withdrawn(tx, entry)
     if request.renews is not None:
         grant = await grants.lock(tx, request.renews)
         renewed = rules_of_grants.renew(grant, given.valid_until, entry.version, now)

@@ -9,6 +9,7 @@ from services.exchange.sharing.domain.actor import (
 from services.exchange.sharing.domain.entry import (
     ClassNotShared,
     Entry,
+    EntryStale,
     EntryUnreadable,
     Item,
     Law,
@@ -18,6 +19,7 @@ from services.exchange.sharing.domain.entry import (
     excluded_by,
     not_shared,
     require_published,
+    withdrawn,
 )
 from services.exchange.sharing.domain.filters import (
     MAX_CONDITIONS,
@@ -89,6 +91,7 @@ __all__ = [
     "Condition",
     "Decision",
     "Entry",
+    "EntryStale",
     "EntryUnreadable",
     "FilterInvalid",
     "Grant",
@@ -130,4 +133,5 @@ __all__ = [
     "not_shared",
     "require_filter",
     "require_published",
+    "withdrawn",
 ]

@@ -41,6 +41,13 @@ class EntryUnreadable(DomainError):
     code: ClassVar = "permission-unreadable"
 
 
+class EntryStale(DomainError):
+    """The catalogue has not been heard of lately, so the entry may have changed."""
+
+    kind: ClassVar = Kind.UNAVAILABLE
+    code: ClassVar = "permissions-stale"
+
+
 class ClassNotShared(DomainError):
     """A law excludes the resource from sharing; how a stored refusal is told to the caller."""
 
@@ -106,7 +113,7 @@ def require_published(resource: str, entry: Entry | None, pointer: str | None = 
     if entry is None:
         raise ResourceUnknown(f"No published entry makes {resource} available.", pointer=pointer)
     if entry.state != PUBLISHED:
-        raise ResourceWithdrawn(f"The entry of {resource} was withdrawn.", pointer=pointer)
+        raise withdrawn(resource, pointer)
     if entry.share_class not in (UNCONDITIONAL, CONDITIONAL, NOT_SHARED):
         raise EntryUnreadable(f"The share class of {resource} is not known to this release.")
     return entry
@@ -117,6 +124,11 @@ def excluded_by(entry: Entry, statutory: Law | None) -> Law | None:
     if entry.share_class != NOT_SHARED or statutory is not None:
         return None
     return entry.law or Law("", "")
+
+
+def withdrawn(resource: str, pointer: str | None = None) -> ResourceWithdrawn:
+    """Return the error for a resource whose entry was withdrawn."""
+    return ResourceWithdrawn(f"The entry of {resource} was withdrawn.", pointer=pointer)
 
 
 def not_shared(law: Law, pointer: str | None = None) -> ClassNotShared:

@@ -93,6 +93,7 @@ class Grant:
         valid_from, valid_until: aware UTC; `[from, until)`.
         statutory: the law that names the consumer as a recipient, for what is not shared else.
         reason: why it was suspended or ended, in free text.
+        suspended_by: owner or competent department; None unless it is suspended.
         basis: the ground on which it was asked for.
     """
 
@@ -115,6 +116,7 @@ class Grant:
     reason: str | None
     created_at: datetime
     changed_at: datetime
+    suspended_by: Side | None = None
 
     def validity(self, now: datetime) -> Validity:
         """Tell where `now` lies in the period."""
@@ -140,8 +142,10 @@ def is_visible(grant: Grant, actor: Actor) -> bool:
     return actor.sees_all or bool(sides(grant, actor))
 
 
-def require_may(act: Act, grant: Grant, actor: Actor) -> None:
-    """Check that the actor may do `act` to a grant that he may know of.
+def require_may(act: Act, grant: Grant, actor: Actor) -> Side:
+    """Return the side on which the actor may do `act` to a grant that he may know of.
+
+    What the competent department has suspended, it alone resumes.
 
     Raises:
         GrantUnknown: he may not know of it.
@@ -150,13 +154,17 @@ def require_may(act: Act, grant: Grant, actor: Actor) -> None:
     """
     if not is_visible(grant, actor):
         raise unknown(grant.id)
-    needed = [ROLES[act][side] for side in sides(grant, actor) if side in ROLES[act]]
+    is_held = act is Act.RESUME and grant.suspended_by is Side.COMPETENT
+    needed = {
+        side: ROLES[act][side]
+        for side in sides(grant, actor)
+        if side in ROLES[act] and (side is Side.COMPETENT or not is_held)
+    }
     if not needed:
-        raise NotThisSide(
-            f"A grant is {act} by its owner or the owner's competent department.",
-            facts={"owner": grant.owner},
-        )
-    require_role(frozenset().union(*needed), actor, f"At your agency a grant is {act}")
+        raise _other_side(act, grant, is_held=is_held)
+    require_role(frozenset().union(*needed.values()), actor, f"At your agency a grant is {act}")
+    holding = [side for side, roles in needed.items() if not roles.isdisjoint(actor.roles)]
+    return Side.COMPETENT if Side.COMPETENT in holding else holding[0]
 
 
 def require_renewable(grant: Grant, actor: Actor) -> None:
@@ -174,17 +182,32 @@ def require_renewable(grant: Grant, actor: Actor) -> None:
         raise _conflict(grant, "renewed")
 
 
-def change(grant: Grant, act: Act, reason: str, now: datetime) -> Grant:
+def change(
+    grant: Grant, act: Act, reason: str, now: datetime, *, side: Side | None = None
+) -> Grant:
     """Return the next version of the grant after `act`; `narrow` narrows.
+
+    The competent department may suspend what its owner has suspended already.
+
+    Args:
+        side: on which `act` is done; None when nobody does it.
 
     Raises:
         GrantStateConflict: the grant is in another state.
     """
     state = _NEXT.get((grant.state, act))
+    if (act, grant.suspended_by, side) == (Act.SUSPEND, Side.OWNER, Side.COMPETENT):
+        state = GrantState.SUSPENDED
     if state is None:
         raise _conflict(grant, act)
-    kept = None if state is GrantState.ACTIVE else reason
-    return replace(grant, version=grant.version + 1, state=state, reason=kept, changed_at=now)
+    return replace(
+        grant,
+        version=grant.version + 1,
+        state=state,
+        reason=None if state is GrantState.ACTIVE else reason,
+        changed_at=now,
+        suspended_by=side if act is Act.SUSPEND else None,
+    )
 
 
 def narrow(grant: Grant, terms: Terms, now: datetime) -> Grant:
@@ -228,6 +251,19 @@ def renew(grant: Grant, until: datetime, entry_version: int, now: datetime) -> G
 def unknown(grant_id: str) -> GrantUnknown:
     """Return the error for a grant that is not there, or not to be known."""
     return GrantUnknown(f"Grant {grant_id} does not exist.")
+
+
+def _other_side(act: Act, grant: Grant, *, is_held: bool) -> NotThisSide:
+    if is_held:
+        return NotThisSide(
+            f"Grant {grant.id} was suspended by the owner's competent department, which alone "
+            "resumes it.",
+            facts={"owner": grant.owner, "suspended_by": Side.COMPETENT.value},
+        )
+    return NotThisSide(
+        f"A grant is {act} by its owner or the owner's competent department.",
+        facts={"owner": grant.owner},
+    )
 
 
 def _conflict(grant: Grant, done: str) -> GrantStateConflict:

@@ -1,6 +1,8 @@
 """What routes of sharing take from the application and the call."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -19,6 +21,7 @@ from kit.http import (
     required_key,
 )
 from kit.ids import PLAIN_ID, UUID_PATTERN, is_uuid
+from kit.states import StateReader
 from services.exchange.sharing import domain, events
 from services.exchange.sharing.clients import Copies
 from services.exchange.sharing.domain import Actor, Law
@@ -27,6 +30,7 @@ from services.exchange.sharing.schemas.requests import RequestShape
 
 CALL: Final = ("role-missing", "not-through-gateway", "parameter-invalid", "permissions-behind")
 BODY: Final = ("body-malformed", "body-invalid")
+SETTLE_SECONDS: Final = 2.0
 NEW: Final = ("idempotency-key-required", "idempotency-key-reused")
 
 Key = Annotated[idempotency.Key, Depends(required_key)]
@@ -60,6 +64,21 @@ async def _require(if_match: IfMatch = None) -> Callable[[int], None]:
     return lambda current: None if if_match is None else require_version(if_match, current)
 
 
+async def _settled(request: Request) -> None:
+    """Wait a little while copies of states are not fresh, before anything is locked.
+
+    A pause or a change of the broker's leader makes them so for a moment. What is granted from
+    them is refused when they still are not; all else goes on.
+    """
+    readers: Sequence[StateReader] = request.app.state.readers
+    end = time.monotonic() + SETTLE_SECONDS
+    while not all(reader.is_fresh(time.monotonic()) for reader in readers):
+        if time.monotonic() >= end:
+            return
+        await asyncio.sleep(SETTLE_SECONDS / 40)
+
+
+Settled: Final = Depends(_settled)
 Database = Annotated[Db, Depends(_db)]
 Now = Annotated[Clock, Depends(_clock)]
 BusSeconds = Annotated[float, Depends(_bus_seconds)]

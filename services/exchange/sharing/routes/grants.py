@@ -25,6 +25,7 @@ from services.exchange.sharing.routes.context import (
     Known,
     Now,
     ResourceFilter,
+    Settled,
     actor_of,
     created,
     position,
@@ -112,7 +113,9 @@ async def get_grant(
         "resource-unknown",
         "resource-withdrawn",
         "permission-unreadable",
+        "permissions-stale",
     ),
+    dependencies=[Settled],
 )
 async def renew_grant(
     grant: GrantId,
@@ -184,7 +187,10 @@ async def suspend_grant(
     response: Response,
     bus_seconds: BusSeconds,
 ) -> GrantOnBus:
-    """Suspend a grant: by its owner or the owner's competent department."""
+    """Suspend a grant: by its owner or the owner's competent department.
+
+    The competent department may also suspend what the owner has suspended already.
+    """
     actor = actor_of(caller, copies)
     async with db.begin() as tx:
         changed = await grants.change(tx, grant, Act.SUSPEND, body.reason, actor, clock.now())
@@ -202,7 +208,10 @@ async def resume_grant(
     response: Response,
     bus_seconds: BusSeconds,
 ) -> GrantOnBus:
-    """Resume a suspended grant: by its owner or the owner's competent department."""
+    """Resume a suspended grant: by its owner or the owner's competent department.
+
+    What the competent department has suspended, it alone resumes.
+    """
     actor = actor_of(caller, copies)
     async with db.begin() as tx:
         changed = await grants.change(tx, grant, Act.RESUME, body.reason, actor, clock.now())

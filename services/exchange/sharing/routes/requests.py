@@ -20,6 +20,7 @@ from services.exchange.sharing.routes.context import (
     Now,
     RequestId,
     ResourceFilter,
+    Settled,
     actor_of,
     created,
     position,
@@ -51,10 +52,11 @@ _ASKING: Final = declare(
     "resource-unknown",
     "resource-withdrawn",
     "permission-unreadable",
+    "permissions-stale",
 )
 
 
-@router.post("/requests", status_code=201, responses=_ASKING)
+@router.post("/requests", status_code=201, responses=_ASKING, dependencies=[Settled])
 async def create_request(
     body: RequestBody,
     caller: Requester,

@@ -19,6 +19,7 @@ from services.exchange.sharing.routes.context import (
     Now,
     RequestId,
     Require,
+    Settled,
     actor_of,
     described,
 )
@@ -163,7 +164,8 @@ async def return_answer(
 
 @router.post(
     "/requests/{request}/confirmations",
-    responses=declare(*_STEP, *_SHARED, "grant-state-conflict"),
+    responses=declare(*_STEP, *_SHARED, "grant-state-conflict", "permissions-stale"),
+    dependencies=[Settled],
 )
 async def confirm_answer(
     request: RequestId,

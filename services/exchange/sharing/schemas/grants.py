@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from services.exchange.sharing.domain import Grant, GrantState, Validity
+from services.exchange.sharing.domain import Grant, GrantState, Side, Validity
 from services.exchange.sharing.schemas.terms import (
     LawShape,
     NarrowingBody,
@@ -43,6 +43,10 @@ class GrantShape(TermsShape):
     ]
     state: GrantState
     reason: Annotated[str | None, Field(description="Why it was suspended or ended")]
+    suspended_by: Annotated[
+        Side | None,
+        Field(description="Who suspended it; what `competent` suspended, it alone resumes"),
+    ]
     created_at: Instant
     changed_at: Instant
 
@@ -67,6 +71,7 @@ class GrantShape(TermsShape):
             statutory=LawShape.of(grant.statutory),
             state=grant.state,
             reason=grant.reason,
+            suspended_by=grant.suspended_by,
             created_at=grant.created_at,
             changed_at=grant.changed_at,
             **terms_members(grant.terms),

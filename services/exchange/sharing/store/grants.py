@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlmodel import col, or_, select
 
 from kit.db import Tx
-from services.exchange.sharing.domain import Actor, Grant, GrantState
+from services.exchange.sharing.domain import Actor, Grant, GrantState, Side
 from services.exchange.sharing.domain.grant import unknown
 from services.exchange.sharing.models import GrantRow
 from services.exchange.sharing.store.terms import (
@@ -38,6 +38,7 @@ async def add(tx: Tx, grant: Grant) -> None:
             reason=grant.reason,
             created_at=grant.created_at,
             changed_at=grant.changed_at,
+            suspended_by=grant.suspended_by,
             **columns_of(grant.terms, grant.statutory),
         )
     )
@@ -54,6 +55,7 @@ async def save(tx: Tx, grant: Grant) -> None:
     row.state = grant.state.value
     row.reason = grant.reason
     row.changed_at = grant.changed_at
+    row.suspended_by = grant.suspended_by
     for name, value in columns_of(grant.terms, grant.statutory).items():
         setattr(row, name, value)
     await tx.flush()
@@ -166,4 +168,5 @@ def read(row: GrantRow) -> Grant:
         reason=row.reason,
         created_at=row.created_at,
         changed_at=row.changed_at,
+        suspended_by=None if row.suspended_by is None else Side(row.suspended_by),
     )
