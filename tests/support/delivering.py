@@ -188,7 +188,7 @@ class Delivering:
             return self._json(self.subscription(), 201)
         if parts[0] == "subscriptions" and parts[2:] == ["deliveries"]:
             after = int(query["after"][0])
-            page = [made.document for made in self.made[after:]][: int(query["limit"][0])]
+            page = [self._listed(made) for made in self.made[after:]][: int(query["limit"][0])]
             return self._json({"items": page, "next": None})
         if parts[0] == "subscriptions" and parts[2:] == ["renewals"]:
             self.renewals += 1
@@ -203,6 +203,12 @@ class Delivering:
         if parts[2] == "segments":
             return self._segment(made.segments[int(parts[3])], received.headers)
         return self._receipt(made, received.json())
+
+    def _listed(self, made: Made) -> dict[str, Any]:
+        if made.document["sequence"] > self.outdated:
+            return made.document
+        segments = [{**segment, "digest": None} for segment in made.document["segments"]]
+        return {**made.document, "segments": segments}
 
     def _segment(
         self, body: bytes, headers: Mapping[str, str]

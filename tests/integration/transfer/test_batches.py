@@ -116,6 +116,28 @@ async def test_a_batch_that_is_asked_for_wrongly_is_not_opened(
     assert await facts(town) == []
 
 
+async def test_an_entry_has_a_hundred_open_batches_at_most(town: Town, problem: Problem) -> None:
+    body, key = {"mode": "snapshot"}, uuid7()
+    first = (await open_answer(town, body, key)).json()["id"]
+    async with town.db.begin() as tx:
+        await (await tx.connection()).execute(
+            text(
+                "INSERT INTO batch SELECT (jsonb_populate_record("
+                "b, jsonb_build_object('id', b.id || n))).* FROM batch b, generate_series(1, 98) n"
+            )
+        )
+
+    answers = await asyncio.gather(*(open_answer(town, body, uuid7()) for _ in range(2)))
+
+    opened, refused = sorted(answers, key=lambda answer: answer.status_code)
+    assert opened.status_code == 201
+    facts = problem(refused, 409, "too-many-open-batches")["facts"]
+    assert facts == {"resource": RESOURCE, "open": 100, "most": 100}
+    assert (await open_answer(town, body, key)).json()["id"] == first, "said again, it is the same"
+    await town.call("POST", f"batches/{first}/abandonments")
+    assert (await open_answer(town, body, uuid7())).status_code == 201
+
+
 async def test_only_the_owner_of_a_published_entry_opens_batches(
     town: Town, problem: Problem
 ) -> None:

@@ -234,9 +234,12 @@ async def test_a_narrowed_grant_gets_the_table_of_what_is_left(
     problem(fetched, status, code)
     figures = {"added": 0, "updated": 0, "deleted": 0, "rows": 0, "digest": "0" * 64}
     problem(await health.receipt(unread["id"], figures), status, code)
+    before = [s["digest"] for each in await health.deliveries() for s in each["segments"]]
+    assert before == [None, None], "the digest of one row could be guessed by trying values"
 
     await people.work()
     table = (await health.deliveries())[-1]
+    assert all(len(segment["digest"]) == 64 for segment in table["segments"])
     assert (table["kind"], table["sequence"]) == ("table", unread["sequence"] + 1)
     health.sequence = unread["sequence"]
     await health.look_again()

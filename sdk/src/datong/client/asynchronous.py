@@ -259,7 +259,8 @@ class AsyncClient:
         What an earlier attempt left in `<file>.partial` is gone on with.
 
         Args:
-            segment: `number`, `bytes` and `digest` as the delivery lists them.
+            segment: `number`, `bytes` and `digest` as the delivery lists them; without a digest the
+                platform says why it hands nothing out.
 
         Raises:
             ProofFailed: the bytes that came are not the listed ones; they were thrown away.

@@ -72,9 +72,10 @@ async def open_batch(
     """Open a batch for `entry`.
 
     Raises:
-        EntryWithoutKey, LayoutChanged: as their names say.
+        EntryWithoutKey, LayoutChanged, TooManyOpenBatches: as their names say.
     """
     batches.require_openable(entry, mode, await rows.dataset_layout(tx, entry.id))
+    batches.require_room(entry, await rows.count_open(tx, entry.id))
     batch = Batch(
         id=uuid7(),
         resource=entry.resource,

@@ -12,6 +12,8 @@ from services.exchange.transfer.domain.entries import Entry, Layout
 
 MAX_CHUNK_BYTES: Final = 16 << 20
 MAX_CHUNKS: Final = 100_000
+MAX_OPEN: Final = 100
+"""Batches of one entry that may be open at once."""
 MAX_QUARANTINE_LIMIT: Final = 10_000
 MAX_LISTED_FAULTS: Final = 10_000
 """Faults of a batch that are kept and listed."""
@@ -164,6 +166,19 @@ class QuarantinedFault:
     item: str | None
     rule: str
     detail: str
+
+
+def require_room(entry: Entry, opened: int) -> None:
+    """Check that another batch may be opened beside the `opened` ones.
+
+    Raises:
+        TooManyOpenBatches: it may not.
+    """
+    if opened >= MAX_OPEN:
+        raise refusals.TooManyOpenBatches(
+            f"The entry has {opened} open batches; it may have {MAX_OPEN}.",
+            facts={"resource": entry.resource, "open": opened, "most": MAX_OPEN},
+        )
 
 
 def same_table(one: Layout, other: Layout) -> bool:

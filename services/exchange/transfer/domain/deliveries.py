@@ -141,7 +141,11 @@ class ProjectedVersion:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one subscription is handed of one projected version, and its receipt, if any."""
+    """What one subscription is handed of one projected version, and its receipt, if any.
+
+    Attributes:
+        view: through which it was made.
+    """
 
     id: str
     sequence: int
@@ -151,6 +155,7 @@ class Delivery:
     created_at: datetime
     segments: tuple[Segment, ...]
     receipt: ReceiptState | None
+    view: View
 
 
 @dataclass(frozen=True)
@@ -198,12 +203,19 @@ def choose_items(asked: Sequence[str] | None, entry: Entry, grant: Grant) -> tup
     return tuple(chosen)
 
 
+def is_covered(view: View, grant: Grant) -> bool:
+    """Tell whether the grant, as it is now, covers what was delivered through `view`."""
+    return grant.items.issuperset(view.items) and view == view_of(view.items, grant)
+
+
 def require_covered(subscription: str, view: View, grant: Grant) -> None:
     """Check that the grant, as it is now, still covers what was delivered through `view`.
 
     Raises:
         ItemsNotGranted, TermsChanged: the grant was narrowed, in its items or otherwise.
     """
+    if is_covered(view, grant):
+        return
     facts: dict[str, FactValue] = {
         "grant": grant.id,
         "grant_version": grant.version,
@@ -216,13 +228,12 @@ def require_covered(subscription: str, view: View, grant: Grant) -> None:
             f"of the subscription {subscription} brings the table without.",
             facts=facts | {"items": refused, "granted": sorted(grant.items)},
         )
-    if view != view_of(view.items, grant):
-        raise refusals.TermsChanged(
-            f"The grant {grant.id} covers other rows, or less of their values, than when this was "
-            f"delivered; the next delivery of the subscription {subscription} brings the table as "
-            "it is granted now.",
-            facts=facts,
-        )
+    raise refusals.TermsChanged(
+        f"The grant {grant.id} covers other rows, or less of their values, than when this was "
+        f"delivered; the next delivery of the subscription {subscription} brings the table as "
+        "it is granted now.",
+        facts=facts,
+    )
 
 
 def _require_known(names: Sequence[str], entry: Entry) -> None:

@@ -313,6 +313,13 @@ class BatchUnknown(DomainError):
     code: ClassVar = "batch-unknown"
 
 
+class TooManyOpenBatches(DomainError):
+    """An entry has as many open batches as it may."""
+
+    kind: ClassVar = Kind.CONFLICT
+    code: ClassVar = "too-many-open-batches"
+
+
 class BatchNotOpen(DomainError):
     """The batch takes nothing more."""
 

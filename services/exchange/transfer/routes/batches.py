@@ -80,6 +80,7 @@ Wait = Annotated[
         "entry-changed",
         "entry-without-key",
         "layout-changed",
+        "too-many-open-batches",
         "body-invalid",
         "idempotency-key-required",
         "idempotency-key-reused",

@@ -71,7 +71,10 @@ async def list_deliveries(
             if listed.found or left <= 0 or news.over:
                 break
             await watch.wait(left)
-    shapes = [schemas.Delivery.of(each) for each in listed.found]
+    shapes = [
+        schemas.Delivery.of(each, covered=domain.is_covered(each.view, receiver.grant))
+        for each in listed.found
+    ]
     return answer(receiver.grant, schemas.DeliveryPage(items=shapes, next=listed.following))
 
 

@@ -90,7 +90,13 @@ class Segment(BaseModel):
     number: Count
     rows: Annotated[int, Field(ge=0, le=domain.BATCH_ROWS)]
     bytes: Count
-    digest: ByteDigest
+    digest: Annotated[
+        ByteDigest | None,
+        Field(
+            description="Null when the grant covers what was delivered no more; no segment of it "
+            "is handed out then"
+        ),
+    ]
 
 
 class Delivery(BaseModel):
@@ -109,8 +115,11 @@ class Delivery(BaseModel):
     ]
 
     @classmethod
-    def of(cls, delivery: domain.Delivery) -> "Delivery":
-        """Return the shape of a delivery."""
+    def of(cls, delivery: domain.Delivery, *, covered: bool) -> "Delivery":
+        """Return the shape of a delivery; only of a covered one are digests told.
+
+        The digest of a segment of one row could be guessed by trying values.
+        """
         return cls(
             id=delivery.id,
             sequence=delivery.sequence,
@@ -118,7 +127,12 @@ class Delivery(BaseModel):
             batch=delivery.batch,
             version=delivery.version,
             segments=[
-                Segment(number=s.number, rows=s.rows, bytes=s.bytes, digest=s.digest)
+                Segment(
+                    number=s.number,
+                    rows=s.rows,
+                    bytes=s.bytes,
+                    digest=s.digest if covered else None,
+                )
                 for s in delivery.segments
             ],
             created_at=rfc3339(delivery.created_at),

@@ -64,6 +64,17 @@ async def add_batch(tx: Tx, batch: Batch) -> None:
     await tx.flush()
 
 
+async def count_open(tx: Tx, entry: str) -> int:
+    """Return how many batches of `entry` are open; until the end of `tx` nobody else opens one."""
+    connection = await tx.connection()
+    lock = text("SELECT pg_advisory_xact_lock(hashtextextended('batches/' || :entry, 0))")
+    await connection.execute(lock.bindparams(entry=entry))
+    query = select(func.count()).where(
+        BatchRow.entry == entry, BatchRow.state == BatchState.OPEN.value
+    )
+    return (await tx.exec(query)).one()
+
+
 async def find_batch(tx: Tx, batch: str, *, resource: str, agency: str) -> Batch | None:
     """Return a batch of a resource and its owner, or None."""
     row = await tx.get(BatchRow, batch, populate_existing=True)

@@ -112,7 +112,8 @@ async def hand_out(
 async def list_deliveries(tx: Tx, subscription: str, after: int, limit: int) -> list[Delivery]:
     """Return up to `limit` deliveries with a sequence above `after`, in order; two statements."""
     query = (
-        select(DeliveryRow)
+        select(DeliveryRow, ProjectionRow.view)
+        .join(ProjectionRow, col(ProjectionRow.id) == col(DeliveryRow.projection))
         .where(DeliveryRow.subscription == subscription, DeliveryRow.sequence > after)
         .order_by(col(DeliveryRow.sequence))
         .limit(limit)
@@ -125,7 +126,7 @@ async def list_deliveries(tx: Tx, subscription: str, after: int, limit: int) -> 
         col(ProjectedSegmentRow.version),
         col(ProjectedSegmentRow.kind),
     )
-    wanted = {(row.projection, row.version, row.kind) for row in rows}
+    wanted = {(row.projection, row.version, row.kind) for row, _ in rows}
     segments: dict[tuple[str, int, str], list[Segment]] = {}
     of_them = select(ProjectedSegmentRow).where(key.in_(wanted))
     for found in await tx.exec(of_them.order_by(col(ProjectedSegmentRow.number))):
@@ -141,8 +142,9 @@ async def list_deliveries(tx: Tx, subscription: str, after: int, limit: int) -> 
             created_at=row.created_at,
             segments=tuple(segments.get((row.projection, row.version, row.kind), ())),
             receipt=None if row.receipt_state is None else ReceiptState(row.receipt_state),
+            view=View.from_json(view),
         )
-        for row in rows
+        for row, view in rows
     ]
 
 
