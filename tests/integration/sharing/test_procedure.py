@@ -229,6 +229,7 @@ async def test_the_other_side_and_strangers_take_no_step(sharing: Sharing) -> No
     [
         ({"decision": "maybe"}, "body-invalid", "/decision"),
         ({"decision": "refuse"}, "answer-invalid", "/reason"),
+        ({"decision": "refuse", "reason": " \n\u3000"}, "body-invalid", "/reason"),
         (REFUSE | {"items": ["code"]}, "answer-invalid", "/decision"),
         (APPROVE | {"items": []}, "body-invalid", "/items"),
         (APPROVE | {"items": ["code", "mobile"]}, "terms-not-narrower", "/items/1"),
@@ -303,6 +304,7 @@ async def test_an_answer_that_is_wrong_changes_nothing(
         ({"modes": ["call"]}, "request-invalid", "/items"),
         ({"operations": ["company"]}, "request-invalid", "/operations"),
         ({"statutory": {"title": "Law", "article": ""}}, "body-invalid", "/statutory/article"),
+        ({"statutory": {"title": " ", "article": "1"}}, "body-invalid", "/statutory/title"),
     ],
 )
 async def test_a_draft_that_is_wrong_is_not_stored(

@@ -122,6 +122,8 @@ async def test_a_key_is_required(sharing: Sharing) -> None:
         ({"purposes": ["Taxes"]}, 422, "body-invalid", "/purposes/0"),
         ({"purposes": [f"p-{n}" for n in range(21)]}, 422, "body-invalid", "/purposes"),
         ({"basis": ""}, 422, "body-invalid", "/basis"),
+        ({"basis": "\n"}, 422, "body-invalid", "/basis"),
+        ({"scenario": "\u3000 "}, 422, "body-invalid", "/scenario"),
         ({"scenario": 5}, 422, "body-invalid", "/scenario"),
         ({"valid_until": 1767225600}, 422, "body-invalid", "/valid_until"),
         ({"valid_until": "2026-01-01T00:00:00"}, 422, "body-invalid", "/valid_until"),

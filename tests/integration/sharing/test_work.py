@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 
-from sqlalchemy import event as events
-from sqlalchemy.engine import Engine
-
 from kit.clock import shanghai_day
 from tests.integration.sharing.conftest import Sharing
 from tests.support.callers import TestCaller
+from tests.support.statements import LISTS, statements
 
 APPROVE = {"decision": "approve"}
 
@@ -74,31 +72,32 @@ async def test_what_is_due_first_comes_first_in_pages_and_says_when(sharing: Sha
         assert refused.json()["code"] == "cursor-invalid"
 
 
-async def test_lists_cost_the_same_statements_for_one_and_for_many(sharing: Sharing) -> None:
-    count = 0
+async def test_lists_cost_the_same_statements_for_few_and_for_many(sharing: Sharing) -> None:
+    lists = {
+        "list_work": (sharing.owner, "/work"),
+        "list_requests": (sharing.head, "/requests"),
+        "list_grants": (sharing.head, "/grants"),
+        "list_usable": (sharing.system, "/usable"),
+    }
+    assert lists.keys() == LISTS["sharing"]
 
-    def counted(*_: object) -> None:
-        nonlocal count
-        count += 1
+    async def costs() -> dict[str, tuple[int, int]]:
+        found = {}
+        for name, (caller, path) in lists.items():
+            with statements() as sent:
+                answer = await sharing.call(caller, "GET", path)
+            found[name] = len(sent), len(answer.json()["items"])
+        return found
 
-    async def statements(caller: TestCaller, path: str) -> int:
-        nonlocal count
-        count = 0
-        events.listen(Engine, "before_cursor_execute", counted)
-        try:
-            await sharing.call(caller, "GET", path)
-        finally:
-            events.remove(Engine, "before_cursor_execute", counted)
-        return count
-
-    paths = [(sharing.owner, "/work"), (sharing.head, "/requests"), (sharing.head, "/grants")]
     await sharing.submitted()
     await sharing.confirmed()
-    for caller, path in paths:  # connections and types are learned on first use
-        await statements(caller, path)
-    one = [await statements(caller, path) for caller, path in paths]
+    await costs()  # connections and types are learned on first use
+    few = await costs()
     for _ in range(5):
         await sharing.submitted()
         await sharing.confirmed()
 
-    assert [await statements(caller, path) for caller, path in paths] == one
+    more = {"list_requests": 10}
+    assert await costs() == {
+        name: (sent, rows + more.get(name, 5)) for name, (sent, rows) in few.items()
+    }

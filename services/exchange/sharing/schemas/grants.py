@@ -46,7 +46,7 @@ class GrantShape(TermsShape):
     suspended_by: Annotated[
         Side | None,
         Field(description="Who suspended it; what `competent` suspended, it alone resumes"),
-    ]
+    ] = None
     created_at: Instant
     changed_at: Instant
 

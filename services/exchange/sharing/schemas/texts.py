@@ -37,8 +37,11 @@ Instant = Annotated[
     PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_TEXT: Final = r"^[^\x00-\x09\x0b-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x09\x0b-\x1f\x7f]*$"
+_LINE: Final = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+# Neither is blank: what the law demands a reason or a ground for gets one.
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=_TEXT)]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=_LINE)]
 Uuid = Annotated[str, Field(pattern=UUID_PATTERN)]
 ItemName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 OperationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
