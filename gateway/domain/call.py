@@ -1,6 +1,6 @@
 """A call as the edge hands it to `decide`: normalised, verified, without the body."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Access = Literal["public", "certificate", "caller"]
@@ -36,7 +36,8 @@ class Call:
             covers it, `publish` ownership. None on the control plane.
         resource: plain id from the path of a data route.
         purpose: value of Datong-Purpose.
-        case: value of Datong-Case; recorded, never decided upon.
+        case: value of Datong-Case; recorded, never decided upon, so calls that differ in nothing
+            else are equal.
         grant: grant id from Datong-Grant, without a version.
         operation: operation of an owner's service, empty when none fits; None for hosted data.
         thumbprint: x5t#S256 of the connection's verified certificate.
@@ -51,7 +52,7 @@ class Call:
     data: Data | None = None
     resource: str | None = None
     purpose: str | None = None
-    case: str | None = None
+    case: str | None = field(default=None, compare=False)
     grant: str | None = None
     operation: str | None = None
     thumbprint: str | None = None

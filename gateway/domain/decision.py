@@ -27,6 +27,10 @@ class Allowed:
     since: float = 0.0
     until: float = float("inf")
 
+    def stands(self, changes: int, now: float) -> bool:
+        """Tell whether nothing has changed since: the same call would be allowed again."""
+        return changes == self.changes and self.since <= now < self.until
+
     @property
     def grant_ref(self) -> str | None:
         """Return `<id>@<version>` of the grant."""
@@ -163,10 +167,8 @@ def recheck(
             masks since then, it may hold what is granted no more.
     """
     grant = allowed.grant
-    if (
-        table.changes == allowed.changes
-        and allowed.since <= now < allowed.until
-        and (items is None or grant is None or grant.items.issuperset(items))
+    if allowed.stands(table.changes, now) and (
+        items is None or grant is None or grant.items.issuperset(items)
     ):
         return allowed
     if grant is None:

@@ -12,7 +12,7 @@ from gateway.listener.large import Filed, Streamed
 from gateway.listener.path import LocalCall
 from gateway.listener.pattern import learn_answer
 from gateway.listener.receiving import Receiving, framed, length_line
-from gateway.listener.repeats import Repeat
+from gateway.listener.repeats import Decided, Repeat
 from gateway.listener.tokens import Checked
 from gateway.upstream import Headers, Pool, UpstreamConnection
 from kit.ids import uuid7
@@ -138,7 +138,7 @@ class CallInHand(Receiving):
             self._forward(head, outcome)
 
     def _decide(self, head: Head) -> Allowed | Denied:
-        """Decide; for a call that repeats its head, only if anything has changed since."""
+        """Decide; for a call like the last one, only if anything has changed since."""
         path, connection, route, repeat = self.path, self.connection, head.route, self._repeat
         instant = time.time()
         if repeat is not None and repeat.question is not None and repeat.allowed is not None:
@@ -167,9 +167,22 @@ class CallInHand(Receiving):
             checked.problem,
             checked.detail,
         )
+        decided = connection.decided
+        if (
+            decided is not None
+            and decided.allowed.stands(path.table.changes, instant)
+            and decided.question == question
+        ):
+            # What the record says of the call depends on its case, which decides nothing.
+            self._question = decided.question if decided.question.case == head.case else question
+            self._outcome = decided.allowed
+            return decided.allowed
         outcome = self._outcome = decide(path.table, question, instant)
-        if repeat is not None and isinstance(outcome, Allowed):
-            repeat.decided(question, outcome, checked)
+        if isinstance(outcome, Allowed):
+            if repeat is None:
+                connection.decided = Decided(question, outcome)
+            else:
+                repeat.decided(question, outcome, checked)
         return outcome
 
     def _operation(self, _head: Head) -> str | None:

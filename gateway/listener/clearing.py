@@ -15,7 +15,7 @@ from gateway.listener.answer import Answer, head_bytes, refusal
 from gateway.listener.large import LargeAnswer
 from gateway.listener.path import RECHECK_SECONDS
 from gateway.listener.record import EMPTY_DIGEST, About, about_call, call_fields
-from gateway.listener.repeats import Repeat
+from gateway.listener.repeats import Decided, Repeat
 from gateway.upstream import UpstreamConnection
 from kit.errors import FactValue
 from kit.ids import uuid7
@@ -308,18 +308,23 @@ class Clearing:
         )
 
     def _about(self) -> About:
-        """Return what the record says of the call itself, made once for calls that repeat."""
-        repeat, outcome = self._repeat, self._outcome
-        if repeat is not None and outcome is repeat.allowed and repeat.about:
-            return repeat.about
+        """Return what the record says of the call itself, made once for calls that are alike."""
+        outcome = self._outcome
+        alike: Repeat | Decided | None = self._repeat
+        if alike is None:
+            alike = self.connection.decided
+            if alike is not None and alike.question is not self._question:
+                alike = None
+        if alike is not None and outcome is alike.allowed and alike.about:
+            return alike.about
         about = about_call(
             None if self.head is None else self.head.route.operation,
             self.connection.thumbprint,
             self._question,
             outcome,
         )
-        if repeat is not None and outcome is repeat.allowed:
-            repeat.about = about
+        if alike is not None and outcome is alike.allowed:
+            alike.about = about
         return about
 
     def _withhold(self, reason: str | None = None) -> None:

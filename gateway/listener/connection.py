@@ -13,7 +13,7 @@ from gateway.listener.clearing import Clearing, State
 from gateway.listener.hearing import SLICE, Hearing
 from gateway.listener.owner_call import OwnerCall
 from gateway.listener.path import DataPath
-from gateway.listener.repeats import Repeat
+from gateway.listener.repeats import Decided, Repeat
 from gateway.listener.tokens import MISSING, Checked
 from kit.logging import get_logger
 from kit.tokens import thumbprint
@@ -36,6 +36,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
         thumbprint: x5t#S256 of the verified client certificate, or None.
         certificate_line: the header line that tells a part about it, or nothing.
         write_paused: whether the caller takes its answers too slowly.
+        decided: the last decision on a call whose head was not repeated.
         holds_body: whether the part takes the request body too slowly.
         gone: whether nothing can be sent any more.
         deadline: for `Deadlines`: of the call in hand, of the head or body being read, or idle.
@@ -51,6 +52,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
         "_swallowed",
         "_transport",
         "certificate_line",
+        "decided",
         "gone",
         "holds_body",
         "thumbprint",
@@ -60,6 +62,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
         super().__init__(path)
         self.thumbprint: str | None = None
         self.certificate_line = b""
+        self.decided: Decided | None = None
         self.holds_body = False
         self.gone = False
         self._transport: asyncio.Transport | None = None

@@ -22,6 +22,23 @@ _VARYING = re.compile(
 )
 
 
+class Decided:
+    """The last decision of a connection that allowed a call whose head is not repeated.
+
+    Calls of an owner's service differ in their paths; what is decided about them mostly does not.
+
+    Attributes:
+        about: what the record says of all these calls, once it was made.
+    """
+
+    __slots__ = ("about", "allowed", "question")
+
+    def __init__(self, question: Call, allowed: Allowed) -> None:
+        self.question = question
+        self.allowed = allowed
+        self.about: About = {}
+
+
 class Part(NamedTuple):
     """Bytes that stay the same, and what stands after them: a call id, a length, or the body."""
 
