@@ -136,6 +136,7 @@ def test_the_readme_leads_to_a_first_call(example: str, tmp_path: Path) -> None:
     commands = next(block for block in plain if "query division-codes" in block).splitlines()
     assert "西湖区" in _run(here(commands[0]), CHECKOUT, tmp_path)
     assert "purpose-not-granted" in _run(here(commands[1]), CHECKOUT, tmp_path)
+    assert "1 found" in _run(here(commands[2]), CHECKOUT, tmp_path)
 
 
 def test_the_tutorial_can_be_typed_as_it_stands(platform: str, tmp_path: Path) -> None:
