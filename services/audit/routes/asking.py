@@ -65,7 +65,7 @@ def instant(value: datetime | None) -> str | None:
     try:
         text = rfc3339(value)
     except OverflowError as error:
-        raise ParameterInvalid("The instant is out of range.", pointer="query") from error
+        raise ParameterInvalid("The instant is out of range.", pointer="/query") from error
     if int(text[:4]) < FIRST_YEAR:
-        raise ParameterInvalid(f"Instants begin in {FIRST_YEAR}.", pointer="query")
+        raise ParameterInvalid(f"Instants begin in {FIRST_YEAR}.", pointer="/query")
     return text

@@ -73,7 +73,7 @@ async def get_tile(
     try:
         tile = parse_path(f"tile/{path}")
     except ValueError as error:
-        raise ParameterInvalid(str(error), pointer="path/path") from error
+        raise ParameterInvalid(str(error), pointer="/path/path") from error
     try:
         data = await asyncio.to_thread(view.tile, tile)
     except ObjectMissing as error:

@@ -84,7 +84,7 @@ async def search_entries(
     """
     wanted = tuple(words(q))
     if not wanted:
-        raise ParameterInvalid("q has neither letters nor digits.", pointer="q")
+        raise ParameterInvalid("q has neither letters nor digits.", pointer="/query/q")
     search = Search(wanted, agency, share_class, mode, limit=limit)
     search = _from(search, cursor)
     await _await_entries(request, searching)

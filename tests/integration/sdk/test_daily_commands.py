@@ -304,7 +304,7 @@ async def test_refusals_are_counted_by_reason(
     by_the_service = [{**denied, "reason": "items-not-granted", "at": f"t{n}"} for n in "324"]
     double.on(
         "/audit/v1/records",
-        answering({"items": [*items, items[1], *by_the_service], "next": None}),
+        answering({"items": [*items, items[1], *by_the_service, denied], "next": None}),
         answering({"items": [], "next": None}),
     )
 

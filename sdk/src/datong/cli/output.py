@@ -16,7 +16,7 @@ from datong.errors import DatongError, Refused, Unreachable
 MAX_COLUMNS = 8
 PIPED_WIDTH = 200
 """Of tables that do not go to a terminal: a search finds whole lines."""
-WHOLE_COLUMNS = frozenset({"id", "record", "request", "grant", "thumbprint"})
+WHOLE_COLUMNS = frozenset({"id", "record", "request", "grant", "holder", "thumbprint"})
 """Never broken across lines: these are copied."""
 _STEERING = dict.fromkeys(
     {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}

@@ -104,7 +104,8 @@ def _refusals(
     """
     session: Session = context.obj
     refused = _records(session, since, until, resource=resource, caller_agency=agency, refused=True)
-    found = _count(refused, _REFUSALS)
+    # A platform that does not know this filter yet sends all records.
+    found = _count((record for record in refused if "reason" in record), _REFUSALS)
     _print(session, found, _REFUSALS, "nothing was refused")
 
 
