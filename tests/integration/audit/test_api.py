@@ -31,6 +31,7 @@ from services.audit.store.keys import LogKey, is_signature
 from services.audit.store.outside import OutsideCheckpoint
 from tests.integration.audit.platform import ORIGIN, Gateway, Message, Place
 from tests.support.callers import AUDIENCE, ISSUER, Identities, TestCaller, gateway_client
+from tests.support.statements import LISTS, statements
 
 SALT = bytes(range(32))
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -286,6 +287,31 @@ async def test_refusals_of_a_long_time_are_read_without_what_was_released(town: 
         before = await read_of("record", connection)
         assert len(await index.search(tx, query, None, 51)) == 3
         assert await read_of("record", connection) - before < 100
+
+
+async def test_a_search_costs_the_same_statements_for_few_and_for_many(town: Town) -> None:
+    assert LISTS["audit"] == {"search_records"}
+    gateway = Gateway()
+
+    async def costs() -> list[int]:
+        found = []
+        for query in ({}, {"limit": 200}, {"resource": "divisions"}, {"refused": "true"}):
+            with statements() as sent:
+                await town.found(None, **query)
+            found.append(len(sent))
+        return found
+
+    gateway.call()
+    await town.add(*gateway.records)
+    await costs()  # connections and types are learned on first use
+    few = await costs()
+    made = len(gateway.records)
+    for number in range(60):
+        gateway.call(**({} if number % 2 else {"decision": "denied", "reason": "grant-missing"}))
+    await town.add(*gateway.records[made:])
+
+    assert len(await town.found(limit=200)) == made + 60
+    assert await costs() == few
 
 
 async def read_of(table: str, connection: AsyncConnection) -> int:

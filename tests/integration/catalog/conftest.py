@@ -1,5 +1,7 @@
 """The catalogue over ASGI on a real database, in a small town of callers."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -121,6 +123,18 @@ LAW = {"kind": "law", "title": "中华人民共和国保守国家秘密法", "ar
 
 
 _migrated: set[str] = set()
+
+
+@contextlib.asynccontextmanager
+async def running(searching: Searching) -> AsyncIterator[None]:
+    """Keep the index in step within the block."""
+    task = asyncio.create_task(searching.run())
+    try:
+        assert await searching.catch_up(20)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _empty(url: str) -> None:

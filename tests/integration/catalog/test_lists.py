@@ -1,10 +1,9 @@
 """Lists of entries: what is in them, in which order, at which cost."""
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
-from tests.integration.catalog.conftest import LAW, Catalogue, item
+from tests.integration.catalog.conftest import LAW, Catalogue, item, running
+from tests.support.statements import LISTS, statements
 
 
 async def test_pages_hold_every_published_entry_once(catalogue: Catalogue) -> None:
@@ -55,30 +54,37 @@ async def test_drafts_are_listed_for_their_own_agency_only(catalogue: Catalogue)
     assert foreign.json()["items"] == []
 
 
-async def test_a_list_costs_the_same_statements_for_one_entry_and_for_many(
-    catalogue: Catalogue,
-) -> None:
-    async def statements() -> int:
-        count = 0
+async def test_lists_cost_the_same_statements_for_few_and_for_many(catalogue: Catalogue) -> None:
+    lists = {
+        "list_entries": (catalogue.system, "/entries?limit=200"),
+        "search_entries": (catalogue.system, "/search?q=resource&limit=50"),
+        "list_search_misses": (catalogue.reviewer, "/search/misses?limit=200"),
+    }
+    assert lists.keys() == LISTS["catalog"]
 
-        def counted(*_: object) -> None:
-            nonlocal count
-            count += 1
+    async def costs() -> dict[str, tuple[int, int]]:
+        assert await catalogue.searching.catch_up(20)
+        found = {}
+        for name, (caller, path) in lists.items():
+            with statements() as sent:
+                answer = await catalogue.call(caller, "GET", path)
+            found[name] = len(sent), len(answer.json()["items"])
+        return found
 
-        event.listen(Engine, "before_cursor_execute", counted)
-        try:
-            await catalogue.call(catalogue.system, "GET", "/entries?limit=200")
-        finally:
-            event.remove(Engine, "before_cursor_execute", counted)
-        return count
+    async def more(*numbers: int) -> None:
+        for number in numbers:
+            items = [item("code", key=True, required=True), *(item(f"i{n}") for n in range(60))]
+            await catalogue.publish(resource=f"resource-{number}", items=items)
+            await catalogue.call(catalogue.system, "GET", f"/search?q=missing{number}")
 
-    many = [item(f"item_{n}") for n in range(100)]
-    await catalogue.publish(resource="one", items=[*many, item("code", key=True, required=True)])
-    one = await statements()
-    for number in range(10):
-        await catalogue.publish(resource=f"more-{number}")
+    async with running(catalogue.searching):
+        await more(0)
+        await costs()  # connections and types are learned on first use
+        few = await costs()
+        await more(*range(1, 11))
+        many = await costs()
 
-    assert await statements() == one
+    assert many == {name: (sent, rows + 10) for name, (sent, rows) in few.items()}
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "WyJhIl0", "WzFd", "!!!", "ü"])

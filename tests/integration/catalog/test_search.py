@@ -1,9 +1,7 @@
 """Searching: what is found by whom, in which order, with which numbers; how the index keeps up."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,8 @@ from kit.notices import listen
 from kit.outbox import APPENDED
 from services.catalog.actions import Searching
 from services.catalog.actions import searching as module
-from tests.integration.catalog.conftest import LAW, Catalogue, item
+from tests.integration.catalog.conftest import LAW, Catalogue, item, running
 from tests.support.processes import wait_until
-
-
-@contextlib.asynccontextmanager
-async def running(searching: Searching) -> AsyncIterator[None]:
-    """Keep the index in step within the block."""
-    task = asyncio.create_task(searching.run())
-    try:
-        assert await searching.catch_up(20)
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def search(catalogue: Catalogue, query: str, **headers: str) -> dict[str, Any]:
@@ -145,6 +131,7 @@ async def test_a_search_without_words_is_refused(catalogue: Catalogue, query: st
         refused = await catalogue.call(catalogue.system, "GET", f"/search?{query}")
 
     assert (refused.status_code, refused.json()["code"]) == (422, "parameter-invalid")
+    assert refused.json()["errors"][0]["pointer"] in ("/query/q", "/query/limit")
 
 
 async def test_before_the_index_is_made_a_search_is_told_to_come_again(
