@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import sys
+import time
 
 from kit import logging
 from services.exchange.transfer.settings import TransferSettings
@@ -81,7 +82,22 @@ async def _work(settings: TransferSettings) -> None:
     )
     objects = FolderObjects(settings.object_directory)
     keys = ConsumerKeys(settings.pseudonym_key)
-    context = Context(db, objects, SystemClock(), copies=arrivals.copies, keys=keys)
+    context = Context(
+        db,
+        objects,
+        SystemClock(),
+        copies=arrivals.copies,
+        keys=keys,
+        is_current=lambda: states.is_fresh(time.monotonic()),
+    )
+    read = asyncio.Event()
+    states.on_ready.append(read.set)
+
+    async def fit() -> None:
+        # At a start the topic tells older terms before the present ones; nobody moves by those.
+        await read.wait()
+        await fitting.run(context)
+
     working = worker.make_worker(
         settings.postgres_url,
         context,
@@ -96,7 +112,7 @@ async def _work(settings: TransferSettings) -> None:
         return True
 
     try:
-        background = [working.run(), sweeping, states.run(), fitting.run(context)]
+        background = [working.run(), sweeping, states.run(), fit()]
         await serve.run_process(settings, background=background, ready=ready)
     finally:
         await db.dispose()

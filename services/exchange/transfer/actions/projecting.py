@@ -117,7 +117,7 @@ async def _deliver(
     """
     found = await _receivers(context, projection.id)
     # Whoever subscribed by an older copy of a grant than ours was not there when we heard of it.
-    if outdated := fitting.outdated(context, found):
+    if context.is_current() and (outdated := fitting.outdated(context, found)):
         await fitting.fit_all(context, outdated)
         found = await _receivers(context, projection.id)
     waiting = [each for each in found if wants(each) and not _is_over(each, context)]
@@ -142,7 +142,8 @@ async def _receivers(context: Context, projection: str) -> list[Subscription]:
 
 
 def _is_over(subscription: Subscription, context: Context) -> bool:
-    return domain.is_over(context.copies.grants.get(subscription.grant), context.clock.now())
+    grant = context.copies.grants.get(subscription.grant)
+    return domain.is_over(grant, context.clock.now(), current=context.is_current())
 
 
 async def _end(tx: Tx, context: Context, found: Sequence[Subscription], reason: str) -> None:

@@ -274,15 +274,19 @@ def lost_key(view: View, layout: Layout) -> list[str]:
     ]
 
 
-def is_over(grant: Grant | None, now: datetime) -> bool:
+def is_over(grant: Grant | None, now: datetime, *, current: bool = True) -> bool:
     """Tell whether a grant was ended or has expired: nothing more is made under it.
 
     A suspended one may be resumed, and one that is unknown here may yet arrive: deliveries under
     these are made, and fetched once a call is allowed again.
+
+    Args:
+        current: whether this is how the grant is now; otherwise it may have been prolonged.
     """
     if grant is None or not grant.readable:
         return False
-    return grant.state == "ended" or (grant.valid_until is not None and now >= grant.valid_until)
+    expired = grant.valid_until is not None and now >= grant.valid_until
+    return grant.state == "ended" or (current and expired)
 
 
 def platform_figures(projected: ProjectedVersion, starts: Start) -> Figures:

@@ -6,7 +6,7 @@ its transaction is ended by the one who took the item over, and could not remove
 All times are the database's.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,6 +88,7 @@ class Context:
     Attributes:
         copies: grants as they are now; nothing is made under one that was ended.
         keys: of pseudonyms; a process that projects has them.
+        is_current: whether the copies are; read anew or cut off they may show what was before.
     """
 
     db: Db
@@ -95,6 +96,7 @@ class Context:
     clock: Clock
     copies: Copies = field(default_factory=Copies)
     keys: ConsumerKeys | None = None
+    is_current: Callable[[], bool] = lambda: True
 
     @asynccontextmanager
     async def result(self, work: Work) -> AsyncIterator[Tx]:
