@@ -35,6 +35,17 @@ WITH_RELAY: Final = ("identity", "catalog", "sharing", "transfer")
 FOLLOWERS: Final = ("sharing",)
 """Parts that read topics in the consumer group `datong-<part>` (`kit.follow`)."""
 
+PUBLIC: Final = {
+    "0.0.0.0/0": (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32"),
+        *("169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
+    ),
+    "2000::/3": ("2001::/32", "2002::/16"),
+}
+"""Networks of public addresses, and what is not public in each; the gateway itself looks closer
+(`kit.addresses`)."""
+
 REPLICAS: Final = 3
 IN_SYNC: Final = 2
 
@@ -57,7 +68,8 @@ def policies(authority: Authority) -> Iterator[Manifest]:
     """Yield one NetworkPolicy per part, and one per database for its side of the connection.
 
     Together with the policy that denies everything they leave: the gateway to outsiders, one
-    edge per entry of `calls`, and each part's edges to Kafka, its database and DNS.
+    edge per entry of `calls`, each part's edges to Kafka, its database and DNS, and those to
+    services of owners, in a policy of their own: an overlay may name networks instead.
     """
     for part in authority["parts"]:
         yield _policy(
@@ -66,6 +78,8 @@ def policies(authority: Authority) -> Iterator[Manifest]:
             ingress=list(_ingress(part, authority)),
             egress=list(_egress(part, authority)),
         )
+        if authority["parts"][part].get("outside") == "public":
+            yield _outside(part)
     for part in WITH_DATABASE:
         yield _policy(
             f"{part}-db",
@@ -100,6 +114,15 @@ def _egress(part: str, authority: Authority) -> Iterator[Manifest]:
     }
     ports = [{"protocol": protocol, "port": DNS_PORT} for protocol in ("UDP", "TCP")]
     yield {"to": [resolver], "ports": ports}
+
+
+def _outside(part: str) -> Manifest:
+    """Return the policy that lets a part connect to any port of any public address."""
+    blocks = [{"ipBlock": {"cidr": cidr, "except": [*inside]}} for cidr, inside in PUBLIC.items()]
+    ports = [{**_tcp(1), "endPort": 65535}]
+    return _policy(
+        f"{part}-to-owners", selector={PART_LABEL: part}, egress=[{"to": blocks, "ports": ports}]
+    )
 
 
 def parts_on_the_bus(authority: Authority) -> list[str]:
@@ -165,19 +188,21 @@ def _policy(
     name: str,
     *,
     selector: Mapping[str, str],
-    ingress: list[Manifest],
+    ingress: list[Manifest] | None = None,
     egress: list[Manifest] | None = None,
 ) -> Manifest:
-    spec: Manifest = {
-        "podSelector": {"matchLabels": dict(selector)},
-        "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
-        "ingress": ingress,
-    }
+    """Return a policy for the directions that are given."""
+    rules = {"Ingress": ingress, "Egress": egress}
+    ruled = {way: found for way, found in rules.items() if found is not None}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": name},
-        "spec": spec if egress is None else spec | {"egress": egress},
+        "spec": {
+            "podSelector": {"matchLabels": dict(selector)},
+            "policyTypes": list(ruled),
+            **{way.lower(): found for way, found in ruled.items()},
+        },
     }
 
 

@@ -94,6 +94,14 @@ def test_peers_of_routes_are_the_connections_that_parts_open() -> None:
         assert set(row["calls"]) == called, part
 
 
+def test_a_part_that_calls_outside_is_one_that_answers_calls_to_owners_services() -> None:
+    callers = {row["part"] for name, row in ROUTES.items() if name.startswith("call_")}
+    outside = {part for part, row in AUTHORITY["parts"].items() if "outside" in row}
+
+    assert outside == callers == {"gateway"}
+    assert AUTHORITY["parts"]["gateway"]["outside"] == "public"
+
+
 def test_every_topic_has_one_writer_and_stated_readers() -> None:
     assert set(TOPIC_ROWS) == set(TOPICS)
     for name, row in TOPIC_ROWS.items():

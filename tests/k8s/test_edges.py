@@ -1,12 +1,14 @@
 """Every connection and every right on the bus is one that authority.yaml states, and none lacks."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from k8s.generate import FOLDER as GENERATED
-from k8s.generate import FOLLOWERS, WITH_DATABASE, WITH_RELAY, documents, read_authority
+from k8s.generate import FOLLOWERS, PUBLIC, WITH_DATABASE, WITH_RELAY, documents, read_authority
+from kit.addresses import is_public
 from kit.settings import DatabaseSettings
 from kit.topics import TOPICS
 from stack.supervisor.plan import PROGRAMS
@@ -20,11 +22,15 @@ DNS = End("dns", {"k8s-app": "kube-dns"}, namespace="kube-system")
 DATABASES = [End(f"{part}-db", {"cnpg.io/cluster": f"{part}-db"}) for part in WITH_DATABASE]
 STRANGER = End("stranger", {PART: "gateway"}, namespace="elsewhere")
 UNKNOWN = End("unknown pod of ours", {"app": "unknown"})
-OWNER = End("owner", address="203.0.113.7")
-PRIVATE = [
-    End(f"private {address}", address=address)
-    for address in ("10.1.2.3", "169.254.169.254", "192.168.0.1", "172.20.0.1", "127.0.0.1")
-]
+OWNER = End("owner", address="59.192.0.1")
+OWNER_6 = End("owner by IPv6", address="2400:3200::1")
+INSIDE = (
+    *("0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "168.63.129.16", "169.254.169.254"),
+    *("172.20.0.1", "192.0.0.192", "192.88.99.1", "192.168.0.1", "198.18.0.1", "224.0.0.1"),
+    *("255.255.255.255", "::1", "::ffff:10.0.0.8", "64:ff9b::a00:8", "fd00:ec2::254", "fe80::1"),
+    *("ff02::1", "2001::1", "2002:a00:8::"),
+)
+PRIVATE = [End(f"private {address}", address=address) for address in INSIDE]
 PORTS = {8443, 8081, 9090, 9091, 9093, 5432, 8000, 53, 443, 6443}
 
 
@@ -62,14 +68,20 @@ def _stated() -> set[tuple[str, str, int]]:
     bus |= {(reader, "kafka", 9093) for row in rows for reader in row["readers"]}
     databases = {(part, f"{part}-db", 5432) for part in WITH_DATABASE}
     names = {(part, "dns", 53) for part in AUTHORITY["parts"]}
-    owners = {("gateway", "owner", port) for port in PORTS}  # wherever an owner's service listens
+    callers = {p for p, row in AUTHORITY["parts"].items() if row.get("outside") == "public"}
+    owners = {  # wherever an owner's service listens
+        (caller, owner.name, port)
+        for caller in callers
+        for owner in (OWNER, OWNER_6)
+        for port in PORTS
+    }
     return calls | bus | databases | names | owners | {("stranger", "gateway", 8443)}
 
 
 def test_pods_connect_exactly_as_authority_states(manifests: Sequence[Manifest]) -> None:
     there = policies(manifests)
     ours = _pods(manifests)
-    others = [KAFKA, DNS, *DATABASES, STRANGER, UNKNOWN, OWNER, *PRIVATE]
+    others = [KAFKA, DNS, *DATABASES, STRANGER, UNKNOWN, OWNER, OWNER_6, *PRIVATE]
 
     found = {
         (source.name, target.name, port)
@@ -84,6 +96,16 @@ def test_pods_connect_exactly_as_authority_states(manifests: Sequence[Manifest])
     assert set(ports_named(there)) <= PORTS | {1}, "a port that this test does not try"
 
 
+def test_what_no_pod_reaches_is_what_the_gateway_refuses() -> None:
+    """The policy is the second lock on the same door."""
+    assert not any(map(is_public, INSIDE))
+    for inside in (ip_network(each) for found in PUBLIC.values() for each in found):
+        assert not is_public(inside[0])
+        assert not is_public(inside[-1])
+    assert is_public(OWNER.address or "")
+    assert is_public(OWNER_6.address or "")
+
+
 def test_databases_and_brokers_are_closed_to_all_others(manifests: Sequence[Manifest]) -> None:
     there = policies(manifests)
 
@@ -94,7 +116,9 @@ def test_databases_and_brokers_are_closed_to_all_others(manifests: Sequence[Mani
             assert may == stated, f"{source.name} to {target.name}"
 
 
-@pytest.mark.parametrize("name", ["identity", "gateway", "deny-all", "identity-db", "kafka"])
+@pytest.mark.parametrize(
+    "name", ["identity", "gateway", "gateway-to-owners", "deny-all", "identity-db", "kafka"]
+)
 def test_a_policy_that_is_missing_or_open_is_noticed(name: str) -> None:
     """The control: the evaluation above is not blind."""
     manifests = list(rendered("base"))
