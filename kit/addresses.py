@@ -14,10 +14,16 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """A last label like this makes resolvers read the whole name as an IPv4 address of some kind."""
 
 _INSIDE: Final = tuple(
-    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2002::/16"))
+    map(
+        ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2002::/16", "3fff::/20"),
+    )
 )
 """Global by the registry or by Python's copy of it, yet no place to connect to: special purposes,
-relays that carry other addresses inside, and what the host machine of a cloud answers."""
+relays that carry other addresses inside, what the host machine of a cloud answers, and examples of
+documentation."""
+_INSIDE_NAMES: Final = frozenset({"localhost", "localdomain", "local", "internal"})
+"""Last labels of names that no public resolver answers for (RFC 6761, RFC 6762, `.internal`)."""
 
 
 def parse_https(text: str) -> tuple[str, int]:
@@ -64,10 +70,10 @@ def is_public(address: str | IPv4Address | IPv6Address) -> bool:
 def may_be_public(host: str) -> bool:
     """Tell whether a host, as `parse_https` returns it, could be one of the public network.
 
-    A name must have a dot: others are resolved by local rules. What it leads to is known only
-    when it is resolved.
+    A name must have a dot: others are resolved by local rules, as are some last labels. What it
+    leads to is known only when it is resolved.
     """
     try:
         return is_public(host)
     except ValueError:
-        return "." in host and host.rpartition(".")[2] != "localhost"
+        return "." in host and host.rpartition(".")[2] not in _INSIDE_NAMES

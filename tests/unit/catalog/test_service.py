@@ -110,7 +110,9 @@ def test_a_call_is_refused_when(content: Content, pointer: str) -> None:
         "100.100.100.200", "192.0.0.192", "168.63.129.16", "0.0.0.0", "224.0.0.1", "240.0.0.1",
         "255.255.255.255", "::", "::1", "::ffff:10.0.0.8", "::127.0.0.1", "fe80::1", "fec0::1",
         "fd00:ec2::254", "ff02::1", "64:ff9b::7f00:1", "2002:7f00:1::", "localhost", "a.localhost",
-        "register",
+        "register", "localhost.localdomain", "printer.local", "metadata.google.internal",
+        "64:ff9b:1::a00:1", "::ffff:0:7f00:1", "2001::1", "2001:db8::1", "3fff::1", "::8.8.8.8",
+        "198.18.0.1", "192.88.99.1", "100.64.0.1",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_refused(host: str) -> None:
