@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 import yaml
 
+from datong.applying import sections
 from datong.cli.terms import MASKS
 from datong.tables.layout import TYPES
 from kit.topics import TOPICS
@@ -13,12 +14,16 @@ from services.catalog.domain import ItemType
 from services.exchange.sharing.domain import masks as granted
 from services.exchange.transfer.domain import masks as shown
 from services.exchange.transfer.domain.values import ItemType as KeptType
+from services.exchange.transfer.store.tables import TYPES as COLUMNS
 from stack.folders import CHECKOUT
 
 PLACES: Final = {
     "a mask": {"services/exchange/transfer/domain/masks.py": "class Mask(StrEnum)"},
     "a reason code": {"contracts/problems.yaml": "purpose-not-granted:"},
-    "an item type": {"services/catalog/domain/items.py": "class ItemType(StrEnum)"},
+    "an item type": {
+        "services/catalog/domain/items.py": "class ItemType(StrEnum)",
+        "services/exchange/transfer/store/tables.py": "ItemType.DATETIME: ",
+    },
     "a CLI command": {"sdk/src/datong/cli/application.py": "add_commands(application)"},
     "a topic": {"contracts/authority.yaml": "topics:", "kit/topics.py": "TOPICS"},
 }
@@ -48,7 +53,7 @@ def test_every_named_place_exists(what: str) -> None:
 
 def test_the_places_of_a_mask_name_the_same_masks() -> None:
     masks = {mask.value for mask in granted.Mask}
-    assert masks == {mask.value for mask in shown.Mask} == set(MASKS)
+    assert masks == {mask.value for mask in shown.Mask} == set(MASKS) == set(sections.MASKS)
     rows = (CHECKOUT / "contracts/rows.md").read_text(encoding="utf-8")
     schema = (CHECKOUT / "contracts/events/sharing.grant.v1.schema.json").read_text("utf-8")
     for mask in masks:
@@ -58,7 +63,11 @@ def test_the_places_of_a_mask_name_the_same_masks() -> None:
 
 def test_the_places_of_an_item_type_name_the_same_types() -> None:
     types = {kind.value for kind in ItemType}
-    assert types == {kind.value for kind in KeptType} == set(TYPES)
+    assert types == {kind.value for kind in KeptType} == set(TYPES) == set(sections.TYPES)
+    assert {kind.value for kind in COLUMNS} == types
+    schema = (CHECKOUT / "contracts/events/catalog.entry.v1.schema.json").read_text("utf-8")
+    for kind in types:
+        assert f'"{kind}"' in schema
 
 
 def test_the_places_of_a_topic_name_the_same_topics() -> None:
