@@ -31,7 +31,7 @@ _FACTS: Final = {
 
 
 async def change(
-    tx: Tx, grant_id: str, act: Act, reason: str, actor: Actor, now: datetime
+    tx: Tx, actor: Actor, now: datetime, grant_id: str, act: Act, reason: str
 ) -> tuple[Grant, list[int]]:
     """Suspend, resume or end a grant; also return the outbox rows to wait for.
 
@@ -45,7 +45,7 @@ async def change(
 
 
 async def narrow(
-    tx: Tx, peers: Peers, grant_id: str, by: Narrowing, reason: str, actor: Actor, now: datetime
+    tx: Tx, actor: Actor, now: datetime, grant_id: str, peers: Peers, by: Narrowing, reason: str
 ) -> tuple[Grant, list[int]]:
     """Leave less of a grant; also return the outbox rows to wait for.
 

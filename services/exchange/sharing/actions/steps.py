@@ -1,6 +1,7 @@
 """Steps of the procedure: each locks the request, so of two at once one finds it changed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from kit import outbox
@@ -33,121 +34,120 @@ from services.exchange.sharing.store import entries, grants, requests, work
 from services.exchange.sharing.store.requests import Answered
 from services.exchange.sharing.store.work import Work
 
-Require = Callable[[int], None]
-"""Takes the present version; raises when the step was taken on another one."""
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Somebody's turn in a request.
+
+    Attributes:
+        request: id.
+        require: takes the present version; raises when the step was taken on another one.
+    """
+
+    request: str
+    actor: Actor
+    now: datetime
+    require: Callable[[int], None]
 
 
-async def submit(tx: Tx, request_id: str, require: Require, actor: Actor, now: datetime) -> Request:
+async def submit(tx: Tx, turn: Turn) -> Answered:
     """Submit a draft to the owner.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.submit`, and of `require`.
+        DomainError: of `procedure.submit`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    return await _save(tx, before, procedure.submit(before, actor, now), actor)
+    before = await _lock(tx, turn)
+    return await _save(tx, before, procedure.submit(before, turn.actor, turn.now), turn.actor)
 
 
-async def ask_supplement(
-    tx: Tx, request_id: str, require: Require, reason: str, actor: Actor, now: datetime
-) -> Request:
+async def ask_supplement(tx: Tx, turn: Turn, reason: str) -> Answered:
     """Ask, once, for all that is missing.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.ask_supplement`, and of `require`.
+        DomainError: of `procedure.ask_supplement`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    return await _save(tx, before, procedure.ask_supplement(before, reason, actor, now), actor)
+    before = await _lock(tx, turn)
+    after = procedure.ask_supplement(before, reason, turn.actor, turn.now)
+    return await _save(tx, before, after, turn.actor)
 
 
-async def supplement(
-    tx: Tx, request_id: str, require: Require, text: str, actor: Actor, now: datetime
-) -> Request:
+async def supplement(tx: Tx, turn: Turn, text: str) -> Answered:
     """Add what was missing.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.supplement`, and of `require`.
+        DomainError: of `procedure.supplement`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    return await _save(tx, before, procedure.supplement(before, text, actor, now), actor)
+    before = await _lock(tx, turn)
+    after = procedure.supplement(before, text, turn.actor, turn.now)
+    return await _save(tx, before, after, turn.actor)
 
 
-async def answer(
-    tx: Tx,
-    peers: Peers,
-    request_id: str,
-    require: Require,
-    proposal: Proposal,
-    actor: Actor,
-    now: datetime,
-) -> Request:
+async def answer(tx: Tx, turn: Turn, peers: Peers, proposal: Proposal) -> Answered:
     """Answer a request; the answer counts once somebody else has confirmed it.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.require_may`, `approval` and `refusal`, and of `require`.
+        DomainError: of `procedure.require_may`, `approval` and `refusal`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    procedure.require_may(Step.ANSWER, before, actor)
+    before = await _lock(tx, turn)
+    procedure.require_may(Step.ANSWER, before, turn.actor)
     if proposal.decision is Decision.REFUSE:
         given = procedure.refusal(before, proposal)
     else:
         entry = require_shareable(peers, before.ask)
-        given = procedure.approval(before, entry, proposal, now)
-    return await _save(tx, before, procedure.answer(before, given, actor, now), actor)
+        given = procedure.approval(before, entry, proposal, turn.now)
+    after = procedure.answer(before, given, turn.actor, turn.now)
+    return await _save(tx, before, after, turn.actor)
 
 
-async def send_back(
-    tx: Tx, request_id: str, require: Require, reason: str, actor: Actor, now: datetime
-) -> Request:
+async def send_back(tx: Tx, turn: Turn, reason: str) -> Answered:
     """Return an answer to who gave it.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.send_back`, and of `require`.
+        DomainError: of `procedure.send_back`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    return await _save(tx, before, procedure.send_back(before, reason, actor, now), actor)
+    before = await _lock(tx, turn)
+    after = procedure.send_back(before, reason, turn.actor, turn.now)
+    return await _save(tx, before, after, turn.actor)
 
 
-async def confirm(
-    tx: Tx, peers: Peers, request_id: str, require: Require, actor: Actor, now: datetime
-) -> Answered:
+async def confirm(tx: Tx, turn: Turn, peers: Peers) -> Answered:
     """Confirm an answer: the request is refused, or granted together with its grant.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.require_may`, and of `require`.
+        DomainError: of `procedure.require_may`, and of `turn.require`.
         DomainError: the resource can no longer be shared as the answer says.
     """
-    before = await _lock(tx, request_id, require, actor)
-    procedure.require_may(Step.CONFIRM, before, actor)
-    taken, given = Taken(Step.CONFIRM, actor.subject, now), before.answer
+    before = await _lock(tx, turn)
+    procedure.require_may(Step.CONFIRM, before, turn.actor)
+    taken, given = Taken(Step.CONFIRM, turn.actor.subject, turn.now), before.answer
     if given is None:
         raise RuntimeError(f"request {before.id} is answered without an answer")
     if given.decision is Decision.REFUSE:
         refused = procedure.refuse(before, Refusal(reason=given.reason), taken)
-        return await _save(tx, before, refused, actor), None
-    grant, kind = await _granted(tx, peers, before, given, now)
+        return await _save(tx, before, refused, turn.actor)
+    grant, kind = await _granted(tx, peers, before, given, turn.now)
     granted = procedure.grant(before, grant.id, taken)
     await requests.save(tx, before, granted)
-    await tell_granted(tx, granted, grant, kind, actor)
+    await tell_granted(tx, granted, grant, kind, turn.actor)
     return granted, grant
 
 
-async def withdraw(
-    tx: Tx, request_id: str, require: Require, reason: str, actor: Actor, now: datetime
-) -> Request:
+async def withdraw(tx: Tx, turn: Turn, reason: str) -> Answered:
     """Withdraw a request that has not ended.
 
     Raises:
         RequestUnknown: no such request, or one between other agencies.
-        DomainError: of `procedure.withdraw`, and of `require`.
+        DomainError: of `procedure.withdraw`, and of `turn.require`.
     """
-    before = await _lock(tx, request_id, require, actor)
-    return await _save(tx, before, procedure.withdraw(before, reason, actor, now), actor)
+    before = await _lock(tx, turn)
+    after = procedure.withdraw(before, reason, turn.actor, turn.now)
+    return await _save(tx, before, after, turn.actor)
 
 
 async def close_for_entry(tx: Tx, entry_id: str, reason: str, actor: Actor, now: datetime) -> int:
@@ -188,15 +188,15 @@ async def _granted(
     return issued, events.GRANT_ISSUED
 
 
-async def _lock(tx: Tx, request_id: str, require: Require, actor: Actor) -> Request:
-    request = await requests.lock(tx, request_id)
-    if not rules.is_visible(request, actor):
-        raise rules.unknown(request_id)
-    require(request.version)
+async def _lock(tx: Tx, turn: Turn) -> Request:
+    request = await requests.lock(tx, turn.request)
+    if not rules.is_visible(request, turn.actor):
+        raise rules.unknown(turn.request)
+    turn.require(request.version)
     return request
 
 
-async def _save(tx: Tx, before: Request, after: Request, actor: Actor) -> Request:
+async def _save(tx: Tx, before: Request, after: Request, actor: Actor) -> Answered:
     await requests.save(tx, before, after)
     await outbox.append(tx, events.request_fact(after, actor))
-    return after
+    return after, None

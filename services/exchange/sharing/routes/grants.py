@@ -1,19 +1,23 @@
 """Grants: list, read, renew, narrow, suspend, resume, end; what may be used now."""
 
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from kit.app import StrictRoute
 from kit.auth import Caller, allow
 from kit.clock import Clock
-from kit.db import Db
+from kit.db import Db, Tx
 from kit.http import Cursor, Limit, Page, add_revision, encode_cursor, etag
 from kit.ids import UUID_PATTERN
 from kit.outbox import wait_published
 from kit.problems import declare
 from services.exchange.sharing.actions import grants, requests
-from services.exchange.sharing.domain import Act, Grant, GrantState
+from services.exchange.sharing.clients import Copies
+from services.exchange.sharing.domain import Act, Actor, Grant, GrantState
 from services.exchange.sharing.routes.context import (
     BODY,
     CALL,
@@ -42,6 +46,46 @@ from services.exchange.sharing.schemas.grants import (
 from services.exchange.sharing.schemas.requests import RenewalBody, RequestShape
 from services.exchange.sharing.schemas.texts import Reason
 from services.exchange.sharing.store.terms import Filters
+
+_Said = ParamSpec("_Said")
+
+
+@dataclass(frozen=True, slots=True)
+class _Changing:
+    """How every change of a grant is made: then the answer waits for the bus to have it."""
+
+    db: Db
+    clock: Clock
+    copies: Copies
+    response: Response
+    bus_seconds: float
+
+    async def change(
+        self,
+        caller: Caller,
+        act: Callable[Concatenate[Tx, Actor, datetime, _Said], Awaitable[tuple[Grant, list[int]]]],
+        *said: _Said.args,
+        **named: _Said.kwargs,
+    ) -> GrantOnBus:
+        """Answer 200 once the bus has what `act` changes, 202 when that takes too long."""
+        actor, now = actor_of(caller, self.copies), self.clock.now()
+        async with self.db.begin() as tx:
+            grant, rows = await act(tx, actor, now, *said, **named)
+        on_bus = await wait_published(self.db, rows, self.bus_seconds)
+        self.response.status_code = 200 if on_bus else 202
+        self.response.headers["ETag"] = etag(grant.version)
+        shape = GrantShape.of(grant, self.clock.now())
+        add_revision(self.response, [position_of(shape)])
+        return GrantOnBus(on_bus=on_bus, grant=shape)
+
+
+async def _changing(
+    db: Database, clock: Now, copies: Known, response: Response, bus_seconds: BusSeconds
+) -> _Changing:
+    return _Changing(db, clock, copies, response, bus_seconds)
+
+
+Changing = Annotated[_Changing, Depends(_changing)]
 
 router = APIRouter(prefix="/sharing/v1", route_class=StrictRoute)
 
@@ -161,19 +205,11 @@ async def narrow_grant(
     grant: GrantId,
     body: GrantNarrowing,
     caller: Administrator,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
-    bus_seconds: BusSeconds,
+    changing: Changing,
 ) -> GrantOnBus:
     """Leave less of a grant: by its owner's resource administrator."""
-    actor = actor_of(caller, copies)
-    async with db.begin() as tx:
-        changed = await grants.narrow(
-            tx, copies, grant, body.to_narrowing(), body.reason, actor, clock.now()
-        )
-    return await _changed(db, clock, response, bus_seconds, *changed)
+    terms = body.to_narrowing()
+    return await changing.change(caller, grants.narrow, grant, changing.copies, terms, body.reason)
 
 
 @router.post("/grants/{grant}/suspensions", responses=_CHANGING)
@@ -181,20 +217,13 @@ async def suspend_grant(
     grant: GrantId,
     body: Reason,
     caller: Changer,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
-    bus_seconds: BusSeconds,
+    changing: Changing,
 ) -> GrantOnBus:
     """Suspend a grant: by its owner or the owner's competent department.
 
     The competent department may also suspend what the owner has suspended already.
     """
-    actor = actor_of(caller, copies)
-    async with db.begin() as tx:
-        changed = await grants.change(tx, grant, Act.SUSPEND, body.reason, actor, clock.now())
-    return await _changed(db, clock, response, bus_seconds, *changed)
+    return await changing.change(caller, grants.change, grant, Act.SUSPEND, body.reason)
 
 
 @router.post("/grants/{grant}/resumptions", responses=_CHANGING)
@@ -202,20 +231,13 @@ async def resume_grant(
     grant: GrantId,
     body: Reason,
     caller: Changer,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
-    bus_seconds: BusSeconds,
+    changing: Changing,
 ) -> GrantOnBus:
     """Resume a suspended grant: by its owner or the owner's competent department.
 
     What the competent department has suspended, it alone resumes.
     """
-    actor = actor_of(caller, copies)
-    async with db.begin() as tx:
-        changed = await grants.change(tx, grant, Act.RESUME, body.reason, actor, clock.now())
-    return await _changed(db, clock, response, bus_seconds, *changed)
+    return await changing.change(caller, grants.change, grant, Act.RESUME, body.reason)
 
 
 @router.post("/grants/{grant}/endings", responses=_CHANGING)
@@ -223,17 +245,10 @@ async def end_grant(
     grant: GrantId,
     body: Reason,
     caller: Changer,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
-    bus_seconds: BusSeconds,
+    changing: Changing,
 ) -> GrantOnBus:
     """End a grant for good: by either side or the owner's competent department."""
-    actor = actor_of(caller, copies)
-    async with db.begin() as tx:
-        changed = await grants.change(tx, grant, Act.END, body.reason, actor, clock.now())
-    return await _changed(db, clock, response, bus_seconds, *changed)
+    return await changing.change(caller, grants.change, grant, Act.END, body.reason)
 
 
 @router.get("/usable", responses=_LISTING)
@@ -256,15 +271,3 @@ async def list_usable(
         )
     shown = [Usable.of(grant) for grant in found[:limit]]
     return Page(items=shown, next=encode_cursor([shown[-1].grant]) if len(found) > limit else None)
-
-
-async def _changed(
-    db: Db, clock: Clock, response: Response, bus_seconds: float, grant: Grant, rows: list[int]
-) -> GrantOnBus:
-    """Answer 200 once the bus has the change, 202 when that takes too long."""
-    on_bus = await wait_published(db, rows, bus_seconds)
-    response.status_code = 200 if on_bus else 202
-    response.headers["ETag"] = etag(grant.version)
-    shape = GrantShape.of(grant, clock.now())
-    add_revision(response, [position_of(shape)])
-    return GrantOnBus(on_bus=on_bus, grant=shape)

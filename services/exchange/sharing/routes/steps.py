@@ -1,16 +1,21 @@
 """Steps of the procedure, and the work that waits for the caller."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Final
+from typing import Annotated, Concatenate, Final, ParamSpec
 
 from fastapi import APIRouter, Depends, Response
 
 from kit.app import StrictRoute
 from kit.auth import Caller, allow
+from kit.clock import Clock
+from kit.db import Db, Tx
 from kit.http import Cursor, CursorInvalid, Limit, Page, decode_cursor, encode_cursor
 from kit.ids import is_uuid
 from kit.problems import declare
 from services.exchange.sharing.actions import steps
+from services.exchange.sharing.clients import Copies
 from services.exchange.sharing.routes.context import (
     BODY,
     CALL,
@@ -30,7 +35,45 @@ from services.exchange.sharing.schemas.requests import (
     WorkShape,
 )
 from services.exchange.sharing.schemas.texts import Reason
+from services.exchange.sharing.store.requests import Answered
 from services.exchange.sharing.store.work import NEVER
+
+_Said = ParamSpec("_Said")
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """How every step is taken: in a transaction of its own, on the version that was read."""
+
+    require: Callable[[int], None]
+    db: Db
+    clock: Clock
+    copies: Copies
+    response: Response
+
+    async def take(
+        self,
+        caller: Caller,
+        request: str,
+        step: Callable[Concatenate[Tx, steps.Turn, _Said], Awaitable[Answered]],
+        *said: _Said.args,
+        **named: _Said.kwargs,
+    ) -> RequestShape:
+        """Take `step` in a request; answer with the request as the caller sees it then."""
+        actor, now = actor_of(caller, self.copies), self.clock.now()
+        turn = steps.Turn(request, actor, now, self.require)
+        async with self.db.begin() as tx:
+            found = await step(tx, turn, *said, **named)
+        return described(self.response, RequestShape.of(*found, actor, now))
+
+
+async def _taking(
+    require: Require, db: Database, clock: Now, copies: Known, response: Response
+) -> _Taking:
+    return _Taking(require, db, clock, copies, response)
+
+
+Taking = Annotated[_Taking, Depends(_taking)]
 
 router = APIRouter(prefix="/sharing/v1", route_class=StrictRoute)
 
@@ -68,20 +111,13 @@ _SHARED: Final = (
 async def submit_request(
     request: RequestId,
     caller: ConsumersHead,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Submit a draft: by the head of the asking agency's sharing office, who did not draft it.
 
     `If-Match`, here as for every step, names the version that the step is taken on.
     """
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.submit(tx, request, require, actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.submit)
 
 
 @router.post("/requests/{request}/supplement-demands", responses=declare(*_STEP, *BODY))
@@ -89,17 +125,10 @@ async def ask_supplement(
     request: RequestId,
     body: Reason,
     caller: Administrator,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Ask for all that is missing, once (Decree 809, article 21): by the owner's administrator."""
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.ask_supplement(tx, request, require, body.reason, actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.ask_supplement, body.reason)
 
 
 @router.post("/requests/{request}/supplements", responses=declare(*_STEP, *BODY))
@@ -107,17 +136,10 @@ async def supplement_request(
     request: RequestId,
     body: Supplement,
     caller: Consumer,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Add what was missing: by the asking agency. The limit for the answer begins again."""
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.supplement(tx, request, require, body.text, actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.supplement, body.text)
 
 
 @router.post(
@@ -128,20 +150,13 @@ async def answer_request(
     request: RequestId,
     body: AnswerBody,
     caller: Administrator,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Approve, with terms that only narrow what was asked for, or refuse with a reason.
 
     By the owner's resource administrator; the answer counts once a head of the owner confirms it.
     """
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.answer(tx, copies, request, require, body.to_proposal(), actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.answer, taking.copies, body.to_proposal())
 
 
 @router.post("/requests/{request}/returns", responses=declare(*_STEP, *BODY))
@@ -149,17 +164,10 @@ async def return_answer(
     request: RequestId,
     body: Reason,
     caller: OwnersHead,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Return an answer to the owner's administrator, for another one: by a head of the owner."""
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.send_back(tx, request, require, body.reason, actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.send_back, body.reason)
 
 
 @router.post(
@@ -170,20 +178,13 @@ async def return_answer(
 async def confirm_answer(
     request: RequestId,
     caller: OwnersHead,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Confirm an answer: by a head of the owner, who did not give it.
 
     An approval issues the grant, or renews it; `Datong-Revision` names its state.
     """
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.confirm(tx, copies, request, require, actor, now)
-    return described(response, RequestShape.of(*found, actor, now))
+    return await taking.take(caller, request, steps.confirm, taking.copies)
 
 
 @router.post("/requests/{request}/withdrawals", responses=declare(*_STEP, *BODY))
@@ -191,17 +192,10 @@ async def withdraw_request(
     request: RequestId,
     body: Reason,
     caller: Consumer,
-    require: Require,
-    db: Database,
-    clock: Now,
-    copies: Known,
-    response: Response,
+    taking: Taking,
 ) -> RequestShape:
     """Withdraw a request that was not decided yet: by the asking agency."""
-    actor, now = actor_of(caller, copies), clock.now()
-    async with db.begin() as tx:
-        found = await steps.withdraw(tx, request, require, body.reason, actor, now)
-    return described(response, RequestShape.of(found, None, actor, now))
+    return await taking.take(caller, request, steps.withdraw, body.reason)
 
 
 @router.get("/work", responses=declare(*CALL, "cursor-invalid"))
