@@ -1,5 +1,6 @@
 """An answer of an owner's service over 256 KiB: it streams between two records."""
 
+import asyncio
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 MAX_OWNER_ANSWER: Final = 64 << 20
 _RATE: Final = 4096
 """Bytes a second that a service must bring on the whole, once its answer has begun."""
+_TOGETHER: Final = 1 << 16
+"""Bytes that are worth passing on before what else has come is known."""
 
 
 class Opened:
@@ -50,6 +53,7 @@ class Opened:
         self._hash = sha256()
         self._began = time.monotonic()
         self._releasing = False
+        self._flushing = False
         self._ended = False
         self.passed = 0
         self.whole = False
@@ -62,13 +66,21 @@ class Opened:
         return self._hash.digest() if self.passed else EMPTY_DIGEST
 
     def take(self, piece: bytes) -> None:
-        """Take a piece from the service."""
+        """Take a piece from the service; pieces that came together go on together.
+
+        A service may send a million chunks of a byte each, and everybody would wait for them.
+        """
         self._taken += len(piece)
         self._held.append(piece)
         if self._taken > MAX_OWNER_ANSWER:
             self.broken = "answer-mismatch"
-        if self._releasing:
+        if not self._releasing:
+            return
+        if self._taken - self.passed >= _TOGETHER:
             self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush_taken)
 
     def end(self) -> None:
         """Take the end of the answer."""
@@ -98,21 +110,19 @@ class Opened:
 
     def close(self) -> None:
         """Let go of the pieces."""
+        self._releasing = False
         self._held.clear()
+
+    def _flush_taken(self) -> None:
+        self._flushing = False
+        if self._releasing:
+            self._flush()
 
     def _flush(self) -> None:
         call = self._call
         connection = call.connection
-        keep = 0 if self._stated is None or self._ended else 1
-        while self.broken is None and len(self._held) > keep:
-            piece = self._held[0]
-            if self._ended and len(self._held) == 1 and not self._fits(piece):
-                self.broken = "answer-mismatch"
-                break
-            del self._held[0]
-            self._hash.update(piece)
-            self.passed += len(piece)
-            connection.write(piece if self.length is not None else _chunk(piece))
+        if self.broken is None:
+            self._pass_on()
         if self.broken is not None:
             call.cut(self.broken)
         elif self._ended:
@@ -124,6 +134,27 @@ class Opened:
             self._grant_time()
             if connection.write_paused:
                 call.hold_upstream(True)
+
+    def _pass_on(self) -> None:
+        """Hand on what is held, but the last piece only when the whole is known to fit."""
+        held = self._held
+        last = held.pop() if held and self._stated is not None else b""
+        self._write(b"".join(held))
+        held.clear()
+        if not self._ended:
+            if last:
+                held.append(last)
+        elif self._fits(last):
+            self._write(last)
+        else:
+            self.broken = "answer-mismatch"
+
+    def _write(self, piece: bytes) -> None:
+        """Hand a piece to the caller's connection, and count it."""
+        if piece:
+            self._hash.update(piece)
+            self.passed += len(piece)
+            self._call.connection.write(piece if self.length is not None else _chunk(piece))
 
     def _fits(self, last: bytes) -> bool:
         """Tell whether the body, whose last piece is `last`, has the stated digest."""

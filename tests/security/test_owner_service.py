@@ -193,6 +193,27 @@ async def test_a_service_that_closes_in_the_middle_of_a_large_answer_cuts_it(wor
     assert (closed["outcome"], closed["reason"]) == ("cut", "owner-unavailable")
 
 
+@with_owners
+async def test_crumbs_go_on_together(world: World) -> None:
+    """What a chunk costs is small; half a million of them, each passed on alone, are not."""
+    owner = await serve(world)
+    body = b"ab" * (1 << 18)
+    owner.respond = answer_with(in_chunks(body, 1))
+    client = await world.connect(world.caller)
+    await client.send(a_call(world, ALL))
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    sent = b""
+    async with asyncio.timeout(60):
+        while not sent.endswith(b"0\r\n\r\n"):
+            sent += await client.reader.read(1 << 20)
+    assert len(sent) < 1.1 * len(body)
+    await wait_until(lambda: bool(of_type(world, "closed")))
+    [closed] = of_type(world, "closed")
+    assert (closed["outcome"], closed["answer_bytes"]) == ("whole", len(body))
+    assert f"Datong-Evidence: {closed['record']}".encode() in head
+
+
 # ---- too slow ----
 
 
