@@ -100,7 +100,7 @@ class GatewayCollector(Collector):
         )
         broken = GaugeMetricFamily(
             "datong_gateway_owner_circuits_open",
-            "Services of an owner that are left alone since they failed",
+            "Operations of services of an owner that are left alone since they failed",
             labels=["owner"],
         )
         failed = CounterMetricFamily(
@@ -112,7 +112,7 @@ class GatewayCollector(Collector):
         for owner, found in groupby(pools, key=lambda pool: pool.owner):
             services = list(found)
             open_now.add_metric([owner], sum(pool.connections for pool in services))
-            broken.add_metric([owner], sum(pool.breaker.is_open for pool in services))
+            broken.add_metric([owner], sum(pool.circuits_open for pool in services))
             failed.add_metric([owner], sum(pool.refused for pool in services))
         yield open_now
         yield broken

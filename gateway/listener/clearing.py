@@ -132,13 +132,17 @@ class Clearing:
         status: int | None = None,
     ) -> None:
         """Answer with a problem document, after its record."""
-        self._denied = code not in _AFTER_DECISION
+        self._denied = self._denies(code)
         self._answer, self._body = refusal(
             code, detail, call=self.call_id, facts=facts, allow=allow, status=status
         )
         if not self.complete:
             self.connection.stop_hearing()
         self._record(sha256(self._body).digest(), len(self._body))
+
+    def _denies(self, code: str) -> bool:
+        """Tell whether a refusal with this code says that the call was not let through."""
+        return code not in _AFTER_DECISION
 
     def refuse_unrecorded(
         self, code: str, detail: str, facts: Mapping[str, FactValue] | None = None

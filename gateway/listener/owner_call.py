@@ -15,7 +15,7 @@ from gateway.listener.opened import MAX_OWNER_ANSWER, Opened
 from gateway.listener.owner_answer import NotPassedOn, read_owner_answer
 from gateway.listener.receiving import length_line
 from gateway.listener.record import EMPTY_DIGEST, closed_fields, opened_fields
-from gateway.upstream import Headers, OwnerPool
+from gateway.upstream import Breaker, Headers, OwnerPool
 from kit.ids import uuid7
 from kit.logging import get_logger
 
@@ -47,7 +47,7 @@ _CAUSES: Final = {
     "redirect": "answered with a redirect, which is not followed",
     "broken-off": "broke off its answer",
     "too-slow": "did not answer in time",
-    "circuit-open": "failed several calls in a row and is left alone for some seconds",
+    "circuit-open": "failed this operation several times in a row and rests for some seconds",
 }
 """Causes of `owner-unavailable`, and what they say to callers: never a name or an address."""
 _GATEWAY_TIMEOUT: Final = 504
@@ -58,7 +58,17 @@ log = get_logger()
 class OwnerCall(CallInHand):
     """A call of one connection to an operation of an owner's service."""
 
-    __slots__ = ("_about_opened", "_closes", "_opened", "_pool", "_salt", "_service", "_tries")
+    __slots__ = (
+        "_about_opened",
+        "_answered",
+        "_breaker",
+        "_closes",
+        "_opened",
+        "_pool",
+        "_salt",
+        "_service",
+        "_tries",
+    )
 
     def __init__(
         self,
@@ -70,8 +80,10 @@ class OwnerCall(CallInHand):
         super().__init__(connection, head, refused, call)
         self._service: OwnService | None = None
         self._pool: OwnerPool | None = None
+        self._breaker: Breaker | None = None
         self._tries: bool | None = None
         """As the breaker admitted the call; None once it knows how it went."""
+        self._answered = False
         self._opened: Opened | None = None
         self._about_opened: Answer | None = None
         self._closes = ""
@@ -94,8 +106,9 @@ class OwnerCall(CallInHand):
         if service is None or entry is None:
             raise AssertionError("an operation that is granted is one of a service")
         pool = self._pool = self.path.owners.pool(entry.agency, service)
+        breaker = self._breaker = pool.breaker(f"{entry.resource}/{self._asked_for}")
         now = time.monotonic()
-        tries = pool.breaker.admit(now)
+        tries = breaker.admit(now)
         if tries is None:
             self._refuse_unavailable("circuit-open")
             return
@@ -115,6 +128,12 @@ class OwnerCall(CallInHand):
         self.hold_body(True)
         if not pool.ask(self):
             self.refuse("overloaded", pool.full)
+
+    @property
+    def _asked_for(self) -> str:
+        """Return the operation that was decided on."""
+        question = self._question
+        return "" if question is None else question.operation or ""
 
     def _lines(self, head: Head, allowed: Allowed, pool: OwnerPool) -> list[bytes]:
         """Return the head for the service, without how the body is framed."""
@@ -185,6 +204,7 @@ class OwnerCall(CallInHand):
             self._fail(why.cause)
             return
         self._answer = answer
+        self._answered = True
         length = answer.length if answer.may_have_body else None
         if length is not None and length > MAX_OWNER_ANSWER:
             self._refuse_too_long()
@@ -211,7 +231,6 @@ class OwnerCall(CallInHand):
         malformed = self._upstream is not None and self._upstream.malformed
         self._upstream = None
         if self._large is not None:
-            self._report(failed=True)
             self._large.upstream_lost()
         elif untouched and self._reused and not self._retried and self._may_repeat():
             self._retried = True
@@ -225,6 +244,12 @@ class OwnerCall(CallInHand):
     @override
     def upstream_unavailable(self) -> None:
         self._fail("unreachable" if self._pool is None else self._pool.cause)
+
+    @override
+    def _denies(self, code: str) -> bool:
+        # A refusal after the answer: what is more than a read has happened, whoever may know of it.
+        has_acted = self._answered and self._has_acted()
+        return super()._denies(code) and not has_acted
 
     def _refuse_too_long(self) -> None:
         self._report(failed=False)
@@ -251,12 +276,12 @@ class OwnerCall(CallInHand):
         self._refuse_unavailable(cause)
 
     def _refuse_unavailable(self, cause: str) -> None:
-        outcome, pool = self._outcome, self._pool
+        outcome, breaker = self._outcome, self._breaker
         facts: dict[str, str | int] = {"cause": cause}
         if isinstance(outcome, Allowed) and outcome.entry is not None:
             facts |= {"resource": outcome.entry.resource, "owner": outcome.entry.agency}
-        if cause == "circuit-open" and pool is not None:
-            facts["seconds"] = 1 + int(pool.breaker.seconds_left(time.monotonic()))
+        if cause == "circuit-open" and breaker is not None:
+            facts["seconds"] = 1 + int(breaker.seconds_left(time.monotonic()))
         self.refuse(
             "owner-unavailable",
             f"The owner's service {_CAUSES[cause]}.",
@@ -267,21 +292,23 @@ class OwnerCall(CallInHand):
     def _report(self, failed: bool) -> None:
         """Tell the breaker how the call went, once."""
         tries, self._tries = self._tries, None
-        if tries is None or self._pool is None:
+        if tries is None or self._breaker is None:
             return
         if failed:
-            self._pool.breaker.failed(time.monotonic(), tries)
+            self._breaker.failed(time.monotonic(), tries)
         else:
-            self._pool.breaker.succeeded()
+            self._breaker.succeeded()
 
     @override
     def time_out(self, now: float) -> None:
         late = self.complete or self.connection.holds_body
-        if self.state in (State.ASKING, State.SENT) and late and self._is_patient:
+        if self.state is State.ASKING and self._pool is not None and self._pool.is_taken:
+            self.connection.deadline = now + 1.0
+            self.refuse("overloaded", self._pool.full)
+        elif self.state in (State.ASKING, State.SENT) and late and self._is_patient:
             self.connection.deadline = now + 1.0
             self._fail("too-slow")
         elif self.state is State.SENDING and not self.connection.write_paused:
-            self._report(failed=True)
             self.cut("owner-unavailable")
         else:
             super().time_out(now)
@@ -293,6 +320,8 @@ class OwnerCall(CallInHand):
         if not self.complete:
             # What is still to come of the request is not waited for: the answer has begun.
             self.connection.stop_hearing()
+        # It answers, and in time. How long the rest takes is up to the caller as well.
+        self._report(failed=False)
         if self._is_refused_now():
             return
         pieces, self._answer_pieces = self._answer_pieces, []
@@ -381,8 +410,8 @@ class OwnerCall(CallInHand):
         if self.state is not State.DONE:
             if self._opened is not None and self._opened.whole and self._closes:
                 self._close("whole")
-            if self._tries is not None and self._pool is not None:
-                self._pool.breaker.let_go(self._tries)
+            if self._tries is not None and self._breaker is not None:
+                self._breaker.let_go(self._tries)
                 self._tries = None
         super().done()
 

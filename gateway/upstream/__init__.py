@@ -1,5 +1,6 @@
 """Calls to the parts and to owners' services: pooled keep-alive TLS connections, by callbacks."""
 
+from gateway.upstream.breaker import Breaker
 from gateway.upstream.connection import Headers, Taker, UpstreamConnection
 from gateway.upstream.deadlines import NEVER, TICK, Deadlines, Timed
 from gateway.upstream.owners import OwnerPool, OwnerPools, any_address, owner_context
@@ -10,6 +11,7 @@ __all__ = [
     "NEVER",
     "TICK",
     "Asker",
+    "Breaker",
     "Deadlines",
     "Headers",
     "OwnerPool",

@@ -8,7 +8,10 @@ REST_SECONDS: Final = 5.0
 
 
 class Breaker:
-    """Of one service of an owner. Whoever is admitted reports how it went, or lets go.
+    """Of one operation of a service. Whoever is admitted reports how it went, or lets go.
+
+    One that is open admits a call each `rest` seconds, also while the one before has not reported
+    yet: a caller who is slow on purpose must not keep it open for the others.
 
     Args:
         rest: seconds for which it stays open before one call may try.
@@ -18,7 +21,6 @@ class Breaker:
         self._rest = rest
         self._failures = 0
         self._until = 0.0
-        self._trying = False
 
     @property
     def is_open(self) -> bool:
@@ -32,33 +34,30 @@ class Breaker:
             now: monotonic.
 
         Returns:
-            False: as usual. True: as the only one that tries whether it goes again. None: no.
+            False: as usual. True: as the one that tries whether it goes again. None: no.
         """
         if not self.is_open:
             return False
-        if self._trying or now < self._until:
+        if now < self._until:
             return None
-        self._trying = True
+        self._until = now + self._rest
         return True
 
     def seconds_left(self, now: float) -> float:
-        """Return seconds until a call may try; 0 while one does."""
+        """Return seconds until a call may try."""
         return max(0.0, self._until - now)
 
     def succeeded(self) -> None:
         """Learn that the service answered a call."""
         self._failures = 0
-        self._trying = False
 
     def failed(self, now: float, tried: bool) -> None:
         """Learn that the service failed a call; `tried` as `admit` said."""
         if not self.is_open or tried:
             self._until = now + self._rest
         self._failures += 1
-        if tried:
-            self._trying = False
 
     def let_go(self, tried: bool) -> None:
         """Learn that a call ended without telling anything about the service."""
         if tried:
-            self._trying = False
+            self._until = 0.0

@@ -1,4 +1,4 @@
-"""Connections to owners' services: TLS 1.3, addresses looked at, one breaker and pool for each."""
+"""Connections to owners' services: TLS 1.3, addresses looked at, a pool for each service."""
 
 import asyncio
 import socket
@@ -23,6 +23,8 @@ MAX_ADDRESSES: Final = 4
 """Addresses of a name that are tried, one after the other."""
 MAX_POOLS: Final = 256
 """Pools that are kept though nobody uses them."""
+_MAX_BREAKERS: Final = 256
+"""Breakers that a pool keeps though they have nothing to remember."""
 
 Allows = Callable[[str], bool]
 """Tells whether an IP address may be connected to."""
@@ -112,7 +114,6 @@ class OwnerPool(SharedPool):
             "the owner's service", f"https://{place}", nobody, "", deadlines, limit, share
         )
         self.owner = owner
-        self.breaker = Breaker(rest)
         self.cause = "unreachable"
         self.origin = f"https://{place}".encode()
         self.host_line = b"\r\nHost: " + place.encode()
@@ -121,11 +122,32 @@ class OwnerPool(SharedPool):
         self._made: ssl.SSLContext | None = None
         self._resolve = resolve
         self._allows = allows
+        self._rest = rest
+        self._breakers: dict[str, Breaker] = {}
+
+    def breaker(self, operation: str) -> Breaker:
+        """Return the breaker of an operation: one that hangs closes no other to its callers."""
+        found = self._breakers.get(operation)
+        if found is None:
+            if len(self._breakers) >= _MAX_BREAKERS:
+                self._breakers = {k: each for k, each in self._breakers.items() if each.is_open}
+            found = self._breakers[operation] = Breaker(self._rest)
+        return found
+
+    @property
+    def circuits_open(self) -> int:
+        """Return how many operations are left alone, since they failed again and again."""
+        return sum(breaker.is_open for breaker in self._breakers.values())
+
+    @property
+    def is_taken(self) -> bool:
+        """Return whether all connections carry calls, so that the service is not to blame."""
+        return len(self._open) >= self._limit and not self._idle
 
     @property
     def is_idle(self) -> bool:
         """Return whether nobody would miss the pool."""
-        return not (self._open or self._waiting or self._opening or self.breaker.is_open)
+        return not (self._open or self._waiting or self._opening or self.circuits_open)
 
     @override
     def knows(self, certificate: dict[str, Any] | None) -> bool:

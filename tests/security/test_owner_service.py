@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.upstream import OwnerPool
 from gateway.upstream import breaker as breakers
 from tests.support.certificates import Authority
 from tests.support.data_path import (
@@ -28,12 +29,14 @@ from tests.support.owners import (
     Owner,
     a_call,
     in_chunks,
+    let_another_call,
     let_call,
     of_type,
     owner_for,
     read_chunked,
     serve,
 )
+from tests.support.permissions import OTHER_SYSTEM
 from tests.support.processes import wait_until
 
 ALL = f"/call/{RESOURCE}/exports/all"
@@ -543,21 +546,21 @@ async def test_a_service_that_is_down_is_left_alone_and_comes_back(world: World)
     again = owner_for(world)
     await serve(world, again)
     let_call(world, owner.authority.pem, port)  # the one that is down
-    [pool] = [pool for pool in world.path.owners if pool.breaker.is_open]
+    [pool] = [pool for pool in world.path.owners if pool.circuits_open]
     tried = pool.refused
-    await wait_until(lambda: pool.breaker.seconds_left(_now()) == 0)
+    await _rested(pool)
     assert said(await client.call(a_call(world)))[2] == "unreachable"  # one may try
     assert pool.refused == tried + 1
     assert said(await client.call(a_call(world)))[2] == "circuit-open"
 
     await _back_at(owner, port)
-    await wait_until(lambda: pool.breaker.seconds_left(_now()) == 0)
+    await _rested(pool)
     for _ in range(3):
         assert (await client.call(a_call(world))).status == 200
-    assert not pool.breaker.is_open
+    assert pool.circuits_open == 0
 
 
-@with_world(allow_private_owners=True, owner_rest=0.2)
+@with_world(allow_private_owners=True, owner_rest=2.0)
 async def test_one_call_tries_while_the_others_wait_for_what_comes_of_it(world: World) -> None:
     owner = await serve(world)
     owner.respond = hang_up
@@ -565,7 +568,7 @@ async def test_one_call_tries_while_the_others_wait_for_what_comes_of_it(world: 
     for _ in range(breakers.FAILURES):
         await clients[0].call(a_call(world))
     [pool] = world.path.owners
-    await wait_until(lambda: pool.breaker.seconds_left(_now()) == 0)
+    await _rested(pool)
     go = asyncio.Event()
 
     async def wait(_part: FakePart, _asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -592,7 +595,7 @@ async def test_a_call_that_tries_and_is_given_up_lets_another_try(world: World) 
     for _ in range(breakers.FAILURES):
         await client.call(a_call(world))
     [pool] = world.path.owners
-    await wait_until(lambda: pool.breaker.seconds_left(_now()) == 0)
+    await _rested(pool)
     owner.respond = say_nothing
     await client.send(a_call(world))
     await wait_until(lambda: world.path.in_hand == 1)
@@ -601,6 +604,59 @@ async def test_a_call_that_tries_and_is_given_up_lets_another_try(world: World) 
     owner.respond = answer_with(http(200, b"{}"))
     other = await world.connect(world.caller)
     assert (await other.call(a_call(world))).status == 200
+
+
+@with_owners
+async def test_an_operation_that_fails_closes_no_other(world: World) -> None:
+    """Whoever may call nothing else cannot keep it from those who may."""
+    owner = await serve(world)
+    owner.respond = hang_up
+    client = await world.connect(world.caller)
+    for _ in range(breakers.FAILURES):
+        assert said(await client.call(a_call(world)))[2] == "broken-off"
+    assert said(await client.call(a_call(world)))[2] == "circuit-open"
+
+    owner.respond = answer_with(http(200, b"[]"))
+    assert (await client.call(a_call(world, f"/call/{RESOURCE}/enterprises"))).status == 200
+    assert said(await client.call(a_call(world)))[2] == "circuit-open"
+
+
+@with_world(allow_private_owners=True, owner_rest=0.1)
+async def test_a_caller_who_reads_slowly_closes_the_breaker_all_the_same(world: World) -> None:
+    owner = await serve(world)
+    owner.respond = hang_up
+    slow, other = [await world.connect(world.caller) for _ in range(2)]
+    for _ in range(breakers.FAILURES):
+        await slow.call(a_call(world))
+    [pool] = world.path.owners
+    await _rested(pool)
+    owner.respond = answer_with(http(200, bytes(32 << 20)))
+    slow.writer.transport.pause_reading()
+    await slow.send(a_call(world))
+    await wait_until(lambda: bool(of_type(world, "opened")))
+
+    owner.respond = answer_with(http(200, b"{}"))
+    for _ in range(3):
+        assert (await other.call(a_call(world))).status == 200
+    assert of_type(world, "closed") == []
+
+
+@with_world(allow_private_owners=True, owner_connections=1)
+async def test_a_call_that_found_no_connection_says_nothing_against_the_service(
+    world: World,
+) -> None:
+    owner = await serve(world, seconds=1)
+    owner.respond = answer_with(http(200, bytes(32 << 20)))
+    slow = await world.connect(world.caller)
+    slow.writer.transport.pause_reading()
+    await slow.send(a_call(world))
+    await wait_until(lambda: bool(of_type(world, "opened")))
+    credentials = let_another_call(world)
+    other = await world.connect(credentials)
+    token = world.token(credentials, sub=f"system/{OTHER_SYSTEM}")
+    answer = await other.call(a_call(world, token=token))
+    assert answer.code == "overloaded"
+    assert world.evidence.calls()[-1]["caller"] == f"system/{OTHER_SYSTEM}"
 
 
 @with_owners
@@ -630,8 +686,10 @@ async def test_one_caller_cannot_take_all_connections_to_a_service(world: World)
     await others_go_on(world)
 
 
-def _now() -> float:
-    return time.monotonic()
+async def _rested(pool: OwnerPool) -> None:
+    """Wait until a call may try the operation that all these tests call."""
+    breaker = pool.breaker(f"{RESOURCE}/read-enterprise")
+    await wait_until(lambda: breaker.seconds_left(time.monotonic()) == 0)
 
 
 async def _back_at(owner: Owner, port: int) -> None:

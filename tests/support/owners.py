@@ -13,8 +13,17 @@ from gateway.domain import Entry, Operation, OwnService
 from kit.addresses import parse_https
 from stack.certificates import Certificates, Pair
 from tests.support.certificates import Authority
-from tests.support.data_path import Client, FakePart, Said, World, answer_with, http, request
-from tests.support.permissions import GRANT
+from tests.support.data_path import (
+    Client,
+    Credentials,
+    FakePart,
+    Said,
+    World,
+    answer_with,
+    http,
+    request,
+)
+from tests.support.permissions import CALLER, GRANT, OTHER_SYSTEM
 
 RESOURCE = "enterprise-register"
 ENTRY = "019aa400-0000-7000-8000-0000000000e7"
@@ -95,6 +104,17 @@ def let_call(world: World, ca: str | None, port: int, /, **changed: Any) -> None
     )
 
 
+def let_another_call(world: World) -> Credentials:
+    """Let a second system of the same agency call the service; return its certificate."""
+    credentials = world.departments.issue("another")
+    world.knows(credentials, holder=OTHER_SYSTEM)
+    world.table.parties[f"system/{OTHER_SYSTEM}"] = replace(CALLER, id=OTHER_SYSTEM)
+    grant = world.table.grants[CALL_GRANT]
+    systems = grant.systems | {OTHER_SYSTEM}
+    world.table.grants[CALL_GRANT] = replace(grant, systems=systems)
+    return credentials
+
+
 def suspend(world: World) -> None:
     """Suspend the grant for the service."""
     grant = world.table.grants[CALL_GRANT]
@@ -108,11 +128,12 @@ def a_call(
     *,
     method: str = "GET",
     body: bytes = b"",
+    token: str | None = None,
 ) -> bytes:
-    """Return the bytes of a call to the service."""
+    """Return the bytes of a call to the service, by the caller's system unless `token` says so."""
     named = [
         ("Host", "gateway.example"),
-        ("Authorization", f"Bearer {world.token()}"),
+        ("Authorization", f"Bearer {token or world.token()}"),
         ("Datong-Purpose", "public-health"),
         *fields,
     ]

@@ -374,6 +374,25 @@ async def test_a_revocation_while_the_service_works_keeps_its_answer_back(
 
 
 @with_owners
+async def test_what_was_done_is_not_put_on_record_as_denied(world: World) -> None:
+    owner = await serve(world)
+
+    async def suspend_first(_part: FakePart, _asked: Asked, writer: asyncio.StreamWriter) -> None:
+        suspend(world)
+        writer.write(http(201, b"filed under 17"))
+
+    owner.respond = suspend_first
+    client = await world.connect(world.caller)
+    filed = a_call(world, f"/call/{RESOURCE}/notices", method="POST", body=b"{}")
+    assert (await client.call(filed)).code == "grant-suspended"
+    assert (await client.call(filed)).code == "grant-suspended"
+    assert len(owner.asked) == 1
+    done, refused = world.evidence.calls()
+    assert (done["decision"], done["reason"]) == ("allowed", "grant-suspended")
+    assert (refused["decision"], refused["reason"]) == ("denied", "grant-suspended")
+
+
+@with_owners
 async def test_a_caller_who_goes_away_closes_the_answer_as_cut(world: World) -> None:
     owner = await serve(world)
     owner.respond = drips(LARGE, 0.05)  # type: ignore[assignment]

@@ -184,6 +184,16 @@ def test_five_failures_in_a_row_open_it_and_one_success_closes_it() -> None:
     assert breaker.admit(2 * REST_SECONDS) is False
 
 
+def test_a_call_that_tries_and_never_reports_keeps_nobody_out_for_long() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES):
+        breaker.failed(0.0, False)
+    assert breaker.admit(REST_SECONDS) is True
+    assert breaker.admit(2 * REST_SECONDS - 0.1) is None
+    assert breaker.admit(2 * REST_SECONDS) is True
+    assert breaker.admit(2 * REST_SECONDS) is None
+
+
 def test_a_late_failure_of_a_call_from_before_it_opened_changes_nothing() -> None:
     breaker = Breaker()
     for _ in range(FAILURES):
