@@ -4,6 +4,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,8 @@ MAX_POOLS: Final = 256
 _MAX_BREAKERS: Final = 256
 """Breakers that a pool keeps though they have nothing to remember."""
 
+_LOOKING: Final = ThreadPoolExecutor(16, "names-of-owners")
+
 Allows = Callable[[str], bool]
 """Tells whether an IP address may be connected to."""
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -41,11 +45,14 @@ class AddressRefused(OSError):
 async def resolve(host: str, port: int) -> list[str]:
     """Return the IP addresses of a host, as the system resolves it.
 
+    In threads of their own: a name server of an owner that does not answer holds one for long,
+    and the names of parts must not wait for it.
+
     Raises:
         OSError: it has none.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKING, look)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -82,7 +89,7 @@ class OwnerPool(SharedPool):
     Args:
         owner: agency whose service it is.
         make_context: see `owner_context`; called with the CA, in a thread.
-        resolve: looks a host up, each time that a connection is opened.
+        resolve: looks a host up, each time that connections are opened.
         allows: which of the addresses that it leads to may be connected to.
         limit, share: see `SharedPool`.
         rest: see `Breaker`.
@@ -124,6 +131,7 @@ class OwnerPool(SharedPool):
         self._allows = allows
         self._rest = rest
         self._breakers: dict[str, Breaker] = {}
+        self._looking: asyncio.Task[list[str]] | None = None
 
     def breaker(self, operation: str) -> Breaker:
         """Return the breaker of an operation: one that hangs closes no other to its callers."""
@@ -150,6 +158,12 @@ class OwnerPool(SharedPool):
         return not (self._open or self._waiting or self._opening or self.circuits_open)
 
     @override
+    async def close(self) -> None:
+        await super().close()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    @override
     def knows(self, certificate: dict[str, Any] | None) -> bool:
         """Return True: TLS has compared the certificate with the host's name."""
         return True
@@ -157,9 +171,7 @@ class OwnerPool(SharedPool):
     @override
     async def _reach(self, connection: UpstreamConnection) -> None:
         host, port = self._address
-        if self._made is None:
-            self._made = await asyncio.to_thread(self._context_of_service)
-        addresses = await self._resolve(host, port)
+        addresses = await self._look_up(host, port)
         # Whoever answers for the name answers again at each connection: what is connected to is
         # the address that was looked at, and one that leads inside spoils them all.
         if not all(map(self._allows, addresses)):
@@ -175,6 +187,26 @@ class OwnerPool(SharedPool):
             else:
                 return
         raise error
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        """Look the host up, once for all connections that are being opened.
+
+        A name server that does not answer holds one thread, however many calls wait for it.
+        """
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._prepare(host, port))
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    async def _prepare(self, host: str, port: int) -> list[str]:
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._context_of_service)
+        return await self._resolve(host, port)
+
+    def _looked(self, looking: asyncio.Task[list[str]]) -> None:
+        self._looking = None
+        if not looking.cancelled():
+            looking.exception()  # All who waited for it may have gone.
 
     def _context_of_service(self) -> ssl.SSLContext:
         try:

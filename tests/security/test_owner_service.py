@@ -423,6 +423,29 @@ def test_a_name_is_looked_at_again_each_time_that_it_is_connected_to(tmp_path: A
     look(tmp_path)
 
 
+def test_a_name_server_that_does_not_answer_is_asked_once(tmp_path: Any) -> None:
+    answered = asyncio.Event()
+    asked: list[str] = []
+
+    async def wait(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        await answered.wait()
+        return ["127.0.0.1"]
+
+    @with_world(resolve_owner=wait, allow_private_owners=True)
+    async def look(world: World) -> None:
+        await serve(world)
+        clients = [await world.connect(world.caller) for _ in range(5)]
+        for client in clients:
+            await client.send(a_call(world))
+        await wait_until(lambda: world.path.in_hand == 5)
+        answered.set()
+        assert [(await client.read()).status for client in clients] == [200] * 5
+        assert asked == ["localhost"]
+
+    look(tmp_path)
+
+
 # ---- what it must not say ----
 
 FORGED = [
