@@ -85,6 +85,7 @@ class Platform(dict[str, Any]):
     Attributes:
         refused: resource whose requests are refused.
         cut: whether the next enrolment is cut off without an answer.
+        cut_at: number of an approval of an entry whose answer is cut off.
     """
 
     def __init__(self, place: Any, double: Any, answering: Callable[..., Any]) -> None:
@@ -96,6 +97,8 @@ class Platform(dict[str, Any]):
         self.requests: dict[str, Any] = {}
         self.refused: str | None = None
         self.cut = False
+        self.cut_at = 0
+        self._approvals = 0
         self._codes: dict[str, dict[str, Any]] = {}
 
     def __missing__(self, path: str) -> Any:
@@ -183,7 +186,9 @@ class Platform(dict[str, Any]):
         return self._moved(received, "submitted")
 
     def catalog_v1_entries_one_approvals(self, received: Any) -> Any:
-        return self._moved(received, "published")
+        answer = self._moved(received, "published")
+        self._approvals += 1
+        return None if self._approvals == self.cut_at else answer
 
     def _moved(self, received: Any, state: str) -> Any:
         entry = self.entries[received.path.split("/")[4]]
@@ -382,6 +387,21 @@ async def test_a_run_that_was_cut_off_goes_on_with_the_code_that_it_kept(
     assert _sections(out)["agencies"]["made"] == 2
     assert len(platform.agencies) == 2
     assert not list((place.folder / "identities").glob("*.code"))
+
+
+async def test_a_run_whose_connection_breaks_looks_again_and_goes_on(
+    apply: Apply, platform: Platform
+) -> None:
+    platform.cut_at = 1
+
+    code, out, error = await apply(FILE, "--json")
+
+    assert code == 0, error
+    made = {name: count["made"] for name, count in _sections(out).items()}
+    there = {name: count["there"] for name, count in _sections(out).items()}
+    assert made == {"agencies": 2, "people": 6, "systems": 1, "entries": 0, "requests": 1}
+    assert there == {"agencies": 0, "people": 0, "systems": 0, "entries": 1, "requests": 0}
+    assert (len(platform.agencies), len(platform.entries), len(platform.requests)) == (2, 1, 1)
 
 
 async def test_somebody_whose_identity_is_lost_is_not_registered_again(

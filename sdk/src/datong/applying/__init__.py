@@ -6,20 +6,23 @@ made, by the identities that the files name for each step. A second run changes 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from datong.applying.checking import check
+from datong.applying.checking import Wanted, check
 from datong.applying.folders import Folders
 from datong.applying.making import Making, Progress
 from datong.applying.people import People
 from datong.applying.problems import FilesInvalid, Place, Problem, Problems, StateDiffers
 from datong.applying.report import Count, Outcome, Report
 from datong.applying.spool import Spool
-from datong.applying.stating import read_files
+from datong.applying.stating import Stated, read_files
 from datong.applying.surveying import survey
 from datong.calls import CallLog
+from datong.errors import ServerNotTrusted, Unreachable
 
 __all__ = [
     "AT_ONCE",
@@ -34,8 +37,11 @@ __all__ = [
     "check_files",
 ]
 
-AT_ONCE = 16
+AT_ONCE = 32
 """Objects that are made at the same time."""
+
+PAUSE_SECONDS = 1.0
+"""Before a run whose connection broke goes on."""
 
 
 def check_files(files: Sequence[Path], *, identities: Path) -> dict[str, int]:
@@ -77,7 +83,7 @@ async def apply(
     Raises:
         FilesInvalid: with every problem and its place; nothing was changed.
         Refused: an identity may not even read what it shall make; nothing was changed.
-        Unreachable: no answer; what was made so far stays, and another run goes on.
+        Unreachable: no answer, again and again; what was made so far stays, another run goes on.
     """
     begun, problems, report = time.monotonic(), Problems(), Report()
     folders = Folders(identities)
@@ -86,11 +92,51 @@ async def apply(
         stated = read_files(files, spool, problems)
         wanted = check(stated, folders, problems)
         problems.raise_any()
+        work = _Work(stated, wanted, people, report, at_once, progress)
         try:
-            found = await survey(stated, wanted, people, problems, at_once=at_once)
-            problems.raise_any()
-            await Making(stated, found, people, report, at_once, progress).run()
+            await work.run(problems)
         finally:
             await people.close()
     report.seconds = time.monotonic() - begun
     return report
+
+
+@dataclass
+class _Work:
+    """Looks at what is there and makes the rest; goes on by itself when a connection breaks."""
+
+    stated: Stated
+    wanted: Wanted
+    people: People
+    report: Report
+    at_once: int
+    progress: Progress
+
+    async def run(self, problems: Problems) -> None:
+        """Make everything, in as many passes as it takes, while each makes something.
+
+        What a call did whose answer was lost is seen by the next pass.
+        """
+        broken: Unreachable | None = None
+        while True:
+            made = self.report.total(Outcome.MADE)
+            try:
+                found = await survey(
+                    self.stated, self.wanted, self.people, problems, at_once=self.at_once
+                )
+                if broken is not None and problems.count:
+                    raise broken  # the files are right; what was lost is for another run to tell
+                problems.raise_any()
+                await Making(
+                    self.stated, found, self.people, self.report, self.at_once, self.progress
+                ).run()
+            except ServerNotTrusted:
+                raise
+            except Unreachable as error:
+                if error is broken or self.report.total(Outcome.MADE) == made:
+                    raise
+                broken = error
+                self.report.begin_again()
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                return

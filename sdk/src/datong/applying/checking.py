@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from datong.applying.folders import Folders
 from datong.applying.problems import Place, Problems
 from datong.applying.scopes import scope_of
-from datong.applying.shapes import meant
 from datong.applying.spool import Item
 from datong.applying.stating import Stated, StatedEntry
+from datong.applying.terms import check_terms
 
 _STEPS = ("by", "submitted_by", "answered_by", "confirmed_by")
 
@@ -131,7 +130,7 @@ class _Checks:
         if entry is None:
             self.wanted.resources.setdefault(value["resource"], item.place)
         else:
-            self._terms(item.place, value, entry)
+            check_terms(item.place, value, entry, self._problems)
         self._period(item.place, value)
         self._filter(item.place, value.get("row_filter"))
         self._signatures(item, consumer, entry)
@@ -167,26 +166,6 @@ class _Checks:
                 f"identity {identity} in {self._folders.directory} is a {enrolled.kind} of "
                 f"{enrolled.agency}",
             )
-
-    def _terms(self, place: Place, value: dict[str, Any], entry: StatedEntry) -> None:
-        conditions = value.get("row_filter", {}).get("all", [])
-        answer = value.get("answer", {})
-        self._known(place, "item", value.get("items", []), entry.items)
-        self._known(place, "operation", value.get("operations", []), entry.operations)
-        self._known(place, "item", [each["item"] for each in conditions], entry.items)
-        for each in conditions:
-            if each["item"] in entry.items and each["item"] not in entry.filterable:
-                self._problems.add(place, f"row_filter: item {each['item']} is not filterable")
-        for terms in (value, answer):
-            self._known(place, "masks: item", terms.get("masks", {}), value.get("items", []))
-        for name in ("items", "operations", "purposes"):
-            self._known(place, f"answer: {name}:", answer.get(name, []), value.get(name, []))
-
-    def _known(self, place: Place, what: str, names: Iterable[str], known: Iterable[str]) -> None:
-        there = list(known)
-        for name in names:
-            if name not in there:
-                self._problems.add(place, f"unknown {what} {name}{meant(name, there)}")
 
     def _period(self, place: Place, value: dict[str, Any]) -> None:
         first, last = (datetime.fromisoformat(value[n]) for n in ("valid_from", "valid_until"))

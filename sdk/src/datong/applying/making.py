@@ -203,9 +203,9 @@ class Making:
                 body = {name: each for name, each in value.items() if name not in _STEPS}
                 entry = (await patiently(lambda: registrar.create_entry(body)))["id"]
             if state in (None, "draft"):
-                await registrar.submit_entry(entry)
+                await patiently(lambda: registrar.submit_entry(entry))
         async with self.people.client(value["approved_by"]) as reviewer:
-            await reviewer.approve_entry(entry)
+            await patiently(lambda: reviewer.approve_entry(entry))
         return MADE
 
     async def _request(self, item: Item) -> Done:

@@ -47,13 +47,25 @@ class Report:
     differences: list[Problem] = field(default_factory=list)
     failures: list[Problem] = field(default_factory=list)
     seconds: float = 0.0
+    _earlier: dict[str, int] = field(default_factory=dict)
 
     def note(self, section: str, place: Place, outcome: Outcome, detail: str = "") -> None:
         """Take the outcome of one object."""
+        if outcome is Outcome.THERE and self._earlier.get(section, 0) > 0:
+            self._earlier[section] -= 1  # made by this run, before it began again
+            return
         self.sections[section].add(outcome)
         kept = {Outcome.DIFFERS: self.differences, Outcome.FAILED: self.failures}.get(outcome)
         if kept is not None and len(kept) < MAX_KEPT:
             kept.append(Problem(place, detail))
+
+    def begin_again(self) -> None:
+        """Keep what was made, and forget all else: another pass looks at every object again."""
+        for name, count in self.sections.items():
+            self._earlier[name] = count.made
+            count.there = count.differs = count.failed = 0
+        self.differences.clear()
+        self.failures.clear()
 
     def total(self, outcome: Outcome) -> int:
         """Objects of all sections with this outcome."""

@@ -46,7 +46,7 @@ async def sign(
         request = {"id": known.id, "version": known.version, "state": known.state}
         done = False
     while (step := _next(request, stated)) is not None:
-        request = await _take(step, request, stated, people)
+        request = await _take(step, request, stated, people, patiently)
         done = True
     return (Outcome.MADE if done else Outcome.THERE), ""
 
@@ -96,12 +96,14 @@ def _next(request: Json, stated: Json) -> str | None:
     return step if step is not None and step in stated else None
 
 
-async def _take(step: str, request: Json, stated: Json, people: People) -> Json:
-    etag = f'"{request["version"]}"'
+async def _take(
+    step: str, request: Json, stated: Json, people: People, patiently: Patiently
+) -> Json:
+    number, etag = request["id"], f'"{request["version"]}"'
     async with people.client(stated[step]) as client:
         if step == "submitted_by":
-            return await client.submit_request(request["id"], etag=etag)
+            return await patiently(lambda: client.submit_request(number, etag=etag))
         if step == "confirmed_by":
-            return await client.confirm_answer(request["id"], etag=etag)
+            return await patiently(lambda: client.confirm_answer(number, etag=etag))
         terms = stated.get("answer", {})
-        return await client.answer_request(request["id"], "approve", etag=etag, **terms)
+        return await patiently(lambda: client.answer_request(number, "approve", etag=etag, **terms))

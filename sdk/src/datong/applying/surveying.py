@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from datong.applying.checking import Wanted
 from datong.applying.people import People
-from datong.applying.problems import Problems
+from datong.applying.problems import Place, Problems
 from datong.applying.scopes import scope_of
-from datong.applying.stating import Stated
+from datong.applying.stating import Stated, StatedEntry
+from datong.applying.terms import check_terms, published_terms
 from datong.operations import catalogue, identity, sharing
 from datong.operations.operation import Json
 
@@ -71,6 +72,7 @@ async def survey(
     for resource, place in wanted.resources.items():
         if work.found.entries.get(resource, {}).get("state") != "published":
             problems.add(place, f"resource {resource} is neither stated nor published")
+    await work.terms(anybody, wanted.resources, problems)
     await work.requests()
     work.names(problems)
     return work.found
@@ -175,6 +177,29 @@ class _Survey:
                 for resource in resources
             ]
         )
+
+    async def terms(self, anybody: str, resources: Mapping[str, Place], problems: Problems) -> None:
+        """Check what is asked of entries that no file states against what was published."""
+        offered: dict[str, StatedEntry] = {}
+
+        async def look(entry: str, resource: str, place: Place) -> None:
+            async with self._people.client(anybody) as client:
+                found = published_terms(place, await client.get_entry(entry))
+            if found is not None:
+                offered[resource] = found
+
+        known = {name: self.found.entries[name] for name in resources if name in self.found.entries}
+        await self._each(
+            [
+                look(entry["id"], resource, resources[resource])
+                for resource, entry in known.items()
+                if entry["state"] == "published"
+            ]
+        )
+        for item in self._stated.spool.items("requests") if offered else ():
+            entry = offered.get(item.value["resource"])
+            if entry is not None:
+                check_terms(item.place, item.value, entry, problems)
 
     async def requests(self) -> None:
         """List the requests of each agency that states some; keep those that are stated."""
