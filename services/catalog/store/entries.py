@@ -153,7 +153,8 @@ async def list_entries(
             )
         )
     if after is not None:
-        query = query.where(EntryRow.id > after)
+        # Said of both, so that whichever index is read, it is read from there on.
+        query = query.where(EntryRow.id > after, VersionRow.entry > after)
     return [read_entry(entry, row) for entry, row in await tx.exec(query)]
 
 

@@ -58,6 +58,7 @@ class RequestRow(_Row, table=True):
             postgresql_where=text("state IN ('submitted', 'answered')"),
         ),
         Index("ix_request_entry", "entry", "id"),
+        Index("ix_request_resource", "resource", "id"),
         Index("ix_request_renews", "renews"),
     )
 
@@ -118,6 +119,8 @@ class GrantRow(_Row, table=True):
         Index("ix_grant_consumer", "consumer", "id"),
         Index("ix_grant_owner", "owner", "id"),
         Index("ix_grant_entry", "entry", "id"),
+        Index("ix_grant_resource", "resource", "id"),
+        Index("ix_grant_inactive", "state", "id", postgresql_where=text("state <> 'active'")),
     )
 
     id: str = Field(primary_key=True, sa_type=Text)
