@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.volume.town import write_town
 from datong.applying import FilesInvalid, check_files
 from datong.applying import sections as stated_sections
 from datong.applying.scopes import scope_of
@@ -177,6 +178,27 @@ def test_a_cycle_in_the_tree_of_agencies_is_shown(check: Check) -> None:
     assert _problems(check, text) == [
         (2, "a cycle in the tree of agencies: big-data → health → big-data")
     ]
+
+
+def test_the_synthetic_city_is_right_and_always_the_same(tmp_path: Path, check: Check) -> None:
+    files = [tmp_path / "city.yaml", tmp_path / "again.yaml"]
+    for file in files:
+        write_town(file, agency_count=8, entry_count=120, grant_count=300)
+    text, again = (file.read_text("utf-8") for file in files)
+
+    assert text == again
+    assert check(text) == {
+        "agencies": 9,
+        "people": 8 * 6 + 1,
+        "systems": 8,
+        "entries": 120,
+        "requests": 303,
+    }
+    requests = yaml.safe_load(text)["requests"]
+    assert sum("confirmed_by" in each for each in requests) == 25
+    assert sum("statutory" in each for each in requests) == 6
+    with pytest.raises(SystemExit, match="give 720 grants"):
+        write_town(files[0], agency_count=8, entry_count=120, grant_count=720)
 
 
 def test_the_same_request_twice_is_refused_whatever_its_words(check: Check) -> None:

@@ -1,0 +1,1 @@
+"""A city's agencies, entries and grants, loaded by `datong apply`."""
