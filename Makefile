@@ -33,8 +33,9 @@ example: setup ## Put agencies, data and a grant on the running platform, for ca
 demo: setup ## Tell the story of three share classes on a platform of its own
 	@$(RUN) -m stack.demo $(ARGS)
 
+# A file of tests stays with one process: its platform is started once, its kills meet no other.
 test: check ## Check the code and run every test
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: setup ## Check format, lint, types and import rules
 	@.venv/bin/ruff format --check .

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,9 @@ def postgres_server(session_directory: Path) -> Iterator[Postgres]:
     server = Postgres(session_directory / "postgres-server", durable=False)
     server.run()
     yield server
-    server.stop()
+    if server.process is not None:
+        server.process.send(signal.SIGQUIT)  # at once; there is nothing to keep
+        server.process.wait()
     server.remove()
 
 
