@@ -35,7 +35,7 @@ demo: setup ## Tell the story of three share classes on a platform of its own
 
 # A file of tests stays with one process: its platform is started once, its kills meet no other.
 test: check ## Check the code and run every test
-	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Check format, lint, types and import rules
 	@.venv/bin/ruff format --check .
