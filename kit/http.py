@@ -144,5 +144,5 @@ async def required_key(
     """
     if not idempotency_key:
         raise KeyRequired("Send an Idempotency-Key header: a new UUID for each new effect.")
-    body = sha256(await request.body()).hexdigest()
-    return Key(request.url.path, idempotency_key, body)
+    call = sha256(request.url.path.encode() + b"\0" + await request.body())
+    return Key(request.scope["route"].path, idempotency_key, call.hexdigest())

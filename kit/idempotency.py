@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same call twice has one effect and one answer.
 
 Follows draft-ietf-httpapi-idempotency-key-header-07: keys are kept with the answer in the
-transaction of the effect, per caller and path; the same key with another body is refused.
+transaction of the effect, per caller and route; the same key with another path or body is refused.
 
 Keys stay for 7 days, then the relay removes them: a call repeated later is a new one. Retries
 come within minutes; the draft leaves the time to the server (section 2.3).
@@ -42,7 +42,7 @@ class KeyRequired(DomainError):
 
 
 class KeyReused(DomainError):
-    """The key came before with another body."""
+    """The key came before with another path or body."""
 
     kind: ClassVar = Kind.CONFLICT
     code: ClassVar = "idempotency-key-reused"
@@ -50,7 +50,7 @@ class KeyReused(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of one call: which path, which text, which body (SHA-256, hex)."""
+    """The key of one call: which route, which text, which path and body (SHA-256, hex)."""
 
     route: str
     text: str
@@ -63,7 +63,7 @@ async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:
     A second call with the same key waits here for the first one's transaction.
 
     Raises:
-        KeyReused: the same key with another body.
+        KeyReused: the same key with another path or body.
     """
     connection = await tx.connection()
     claimed = await connection.execute(
@@ -89,7 +89,7 @@ async def replay(tx: Tx, caller: str, key: Key) -> tuple[int, Any] | None:
         )
     ).one()
     if row.fingerprint != key.fingerprint:
-        raise KeyReused("This Idempotency-Key came before with another body.")
+        raise KeyReused("This Idempotency-Key came before with another path or body.")
     return row.status, row.answer
 
 

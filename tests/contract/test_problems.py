@@ -26,6 +26,7 @@ NOT_CODES = frozenset(
         "percent-encoding",
         "unknown-authority",
         "evidence-committer",
+        "names-of-owners",
         "broken-off",
         "too-slow",
         "circuit-open",

@@ -112,7 +112,7 @@ async def replayed(tx: Tx, caller: Caller, key: idempotency.Key) -> RequestShape
     """Return what this key was answered before, or None when it is new.
 
     Raises:
-        KeyReused: the same key with another body.
+        KeyReused: the same key with another path or body.
     """
     before = await idempotency.replay(tx, caller.subject, key)
     return None if before is None else RequestShape.model_validate(before[1])

@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64encode
-from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -95,8 +94,6 @@ async def open_batch(
 ) -> Response:
     """Open a batch for a resource of one's own."""
     entry = await owned(request.app.state.waiting, request, caller)
-    # A key belongs to a resource: with another one it is another effect.
-    key = replace(key, fingerprint=sha256(f"{resource} {key.fingerprint}".encode()).hexdigest())
     async with _db(request).begin() as tx:
         before = await idempotency.replay(tx, caller.subject, key)
         if before is not None:
