@@ -168,21 +168,23 @@ class CallInHand(Receiving):
             checked.detail,
         )
         decided = connection.decided
+        outcome: Allowed | Denied
         if (
             decided is not None
             and decided.allowed.stands(path.table.changes, instant)
             and decided.question == question
         ):
+            outcome = decided.allowed
             # What the record says of the call depends on its case, which decides nothing.
-            self._question = decided.question if decided.question.case == head.case else question
-            self._outcome = decided.allowed
-            return decided.allowed
-        outcome = self._outcome = decide(path.table, question, instant)
-        if isinstance(outcome, Allowed):
-            if repeat is None:
+            if repeat is None and decided.question.case == head.case:
+                self._question = decided.question
+        else:
+            outcome = decide(path.table, question, instant)
+            if repeat is None and isinstance(outcome, Allowed):
                 connection.decided = Decided(question, outcome)
-            else:
-                repeat.decided(question, outcome, checked)
+        if repeat is not None and isinstance(outcome, Allowed):
+            repeat.decided(question, outcome, checked)
+        self._outcome = outcome
         return outcome
 
     def _operation(self, _head: Head) -> str | None:

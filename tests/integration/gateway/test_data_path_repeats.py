@@ -1,7 +1,9 @@
 """Calls that repeat a head are decided, recorded and refused like all others."""
 
 from dataclasses import replace
+from typing import cast
 
+from gateway.listener.connection import ClientConnection
 from kit.ids import uuid7
 from tests.support.data_path import World, answer_with, http, rows, with_world
 from tests.support.permissions import GRANT
@@ -24,6 +26,26 @@ async def test_each_repeated_call_is_passed_on_with_its_own_body_and_id(world: W
         assert record["grant"] == GRANT
     assert len(world.evidence.calls()) == 6
     assert len({record["record"] for record in world.evidence.calls()}) == 6
+
+
+@with_world()
+async def test_a_repeated_head_keeps_its_decision_though_another_decided_first(
+    world: World,
+) -> None:
+    world.table.settled = 1
+    client = await world.connect(world.caller)
+    token = world.token()
+    for _ in range(3):
+        assert (await client.call(world.query(token=token))).status == 200
+    [connection] = cast(set[ClientConnection], world.path.connections)
+    repeat = connection._repeat
+    assert repeat is not None
+    assert repeat.question is not None
+    assert repeat.frame is not None
+    assert repeat.about["grant"] == GRANT
+    about = repeat.about
+    assert (await client.call(world.query(token=token))).status == 200
+    assert repeat.about is about
 
 
 @with_world()
