@@ -24,6 +24,7 @@ from gateway.listener import (
 )
 from gateway.settings import PARTS, GatewaySettings
 from gateway.table import PermissionTable
+from gateway.turn import Turn
 from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, any_address, owner_context
 from kit.addresses import is_public
 from kit.kafka import client_options
@@ -47,12 +48,14 @@ class Gateway:
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         options = client_options(settings)
         self.table = PermissionTable(options, stale_after=settings.stale_after)
+        self.turn = Turn(asyncio.get_running_loop())
         self.evidence = Evidence(
             instance=settings.instance,
             directory=settings.spool_directory,
             slot=settings.slot,
             limit=settings.spool_limit,
             on_fatal=self._on_fatal,
+            together=self.turn,
         )
         self.shipper = Shipper(self.evidence, options)
         self.deadlines = Deadlines(asyncio.get_running_loop())
@@ -170,6 +173,7 @@ class Gateway:
             owners=self._owners(),
             local={"explain": explain},
             deadlines=self.deadlines,
+            turn=self.turn,
         )
 
     def _pools(self, routes: Iterable[Route]) -> dict[str, Pool]:
@@ -184,6 +188,7 @@ class Gateway:
                 context,
                 domain,
                 self.deadlines,
+                self.turn,
                 settings.upstream_connections,
             )
             for part in PARTS
@@ -195,6 +200,7 @@ class Gateway:
                 context,
                 domain,
                 self.deadlines,
+                self.turn,
                 settings.slow_connections,
                 settings.slow_calls,
             )
@@ -209,6 +215,7 @@ class Gateway:
                 ca, settings.server_certificate_file, settings.server_key_file
             ),
             self.deadlines,
+            self.turn,
             settings.owner_connections,
             settings.slow_calls,
             allows=any_address if settings.allow_private_owners else is_public,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,7 @@ REFUSALS_SECONDS: Final = 60.0
 LOCK_SECONDS: Final = 30.0
 """A neighbour that ships an orphaned slot gives it back sooner, also when the bus fails it."""
 MAX_SEGMENT: Final = 16 << 20
+NOTHING_AROUND: Final = nullcontext()
 
 log = get_logger()
 
@@ -50,6 +52,7 @@ class Evidence:
         on_fatal: called once, on the loop, after the first failed write or sync, when all that
             waited have been told; the process must end then and never sync again.
         disk: where segments lie; another one only in tests.
+        together: surrounds the callbacks of all records that became durable at once.
         now: nanoseconds since 1970, for `at`.
         beat_seconds, refusals_seconds: how often the epoch beats, and refusals are summed up.
     """
@@ -63,6 +66,7 @@ class Evidence:
         limit: int,
         on_fatal: Callable[[Exception], None],
         disk: Disk | None = None,
+        together: AbstractContextManager[None] = NOTHING_AROUND,
         now: Callable[[], int] = time.time_ns,
         beat_seconds: float = BEAT_SECONDS,
         refusals_seconds: float = REFUSALS_SECONDS,
@@ -80,6 +84,7 @@ class Evidence:
         self._soft_limit = limit - limit // 8
         self._on_fatal = on_fatal
         self._disk: Disk = disk or LocalDisk()
+        self._together = together
         self._now = now
         self._beat_seconds = beat_seconds
         self._refusals_seconds = refusals_seconds
@@ -329,7 +334,8 @@ class Evidence:
         self.durable_records += len(commit.records)
         self.commits += 1
         self._syncs.append(commit.sync_seconds)
-        self._tell(waiting.release for waiting in commit.records)
+        with self._together:
+            self._tell(waiting.release for waiting in commit.records)
         if not self.news.is_set():
             self.news.set()
 

@@ -90,6 +90,10 @@ class ClientConnection(Hearing, asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        self.path.turn.hear(self, data)
+
+    def take(self, data: bytes) -> None:
+        """Take what was received, in its turn."""
         if self._deaf:
             if self._lingering:
                 self._swallow(len(data))
@@ -165,7 +169,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes of an answer."""
         if self._transport is not None and not self.gone:
-            self._transport.write(data)
+            self.path.turn.write(self._transport, data)
 
     def say_continue(self, call: CallInHand) -> None:
         """Ask for the body if the caller waits to be asked."""
@@ -188,6 +192,10 @@ class ClientConnection(Hearing, asyncio.Protocol):
         self._deaf = True
         if self._transport is not None:
             self._transport.abort()
+
+    def fail(self) -> None:
+        """End the connection after a fault of ours."""
+        self.abort()
 
     def call_done(self, call: Clearing) -> None:
         """Go on to the next call, close, or wait for one."""
@@ -334,6 +342,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
             return
         self.deadline = time.monotonic() + 2.0
         self._lingering = True
+        self.path.turn.flush()
         self._transport.close()
 
 

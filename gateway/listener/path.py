@@ -14,6 +14,7 @@ from gateway.evidence import Salts
 from gateway.listener.tls import ClientFacingTls
 from gateway.listener.tokens import VerifiedTokens
 from gateway.settings import GatewaySettings
+from gateway.turn import Turn
 from gateway.upstream import NEVER, Deadlines, OwnerPools, Pool
 
 FRESH_SECONDS: Final = 0.05
@@ -145,6 +146,7 @@ class DataPath:
         owners: OwnerPools,
         local: Mapping[str, LocalHandler],
         deadlines: Deadlines,
+        turn: Turn,
     ) -> None:
         self.settings = settings
         self.router = router
@@ -156,6 +158,7 @@ class DataPath:
         self.owners = owners
         self.local = local
         self.deadlines = deadlines
+        self.turn = turn
         self.counts = Counts()
         self.salts = Salts()
         self.connections: set[Connection] = set()

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol, cast
 import httptools
 from typing_extensions import override
 
+from gateway.turn import Turn
 from gateway.upstream.deadlines import NEVER
 from kit.logging import get_logger
 
@@ -105,6 +106,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_taker",
         "_touched",
         "_transport",
+        "_turn",
         "_whole",
         "closing",
         "deadline",
@@ -113,8 +115,9 @@ class UpstreamConnection(asyncio.Protocol):
         "used",
     )
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, turn: Turn) -> None:
         self._owner = owner
+        self._turn = turn
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._taker: Taker | None = None
@@ -152,14 +155,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self._held:
             self.go_on()
-        cast(asyncio.Transport, self._transport).write(data)
+        self._turn.write(cast(asyncio.Transport, self._transport), data)
 
     def send_more(self, data: bytes, last: bool) -> None:
         """Send more of the body."""
         if last:
             self._body_pending = False
         if data:
-            cast(asyncio.Transport, self._transport).write(data)
+            self._turn.write(cast(asyncio.Transport, self._transport), data)
 
     def hold(self) -> None:
         """Read no more of the answer for now."""
@@ -192,6 +195,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        self._turn.hear(self, data)
+
+    def take(self, data: bytes) -> None:
+        """Take what was received, in its turn."""
         if self._taker is None:
             self._close()  # Nobody asked: what comes now could be taken for another's answer.
             return
@@ -212,15 +219,17 @@ class UpstreamConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 log.error("fault in an answer", error=repr(error.__context__))
-            self._fail()
+            self.fail()
             return
         if self._finished:
             self._finish()
         elif self._bodiless > MAX_ANSWER_HEAD:
-            self._fail()
+            self.fail()
 
     @override
     def eof_received(self) -> bool:
+        # What came before it may still wait for its turn; nobody is given the connection then.
+        self.closing = True
         return False
 
     @override
@@ -291,7 +300,7 @@ class UpstreamConnection(asyncio.Protocol):
         taker, self._taker = self._taker, None
         if taker is None:
             return
-        if self._excess or self._body_pending or not self._keeps_alive:
+        if self._excess or self._body_pending or self.closing or not self._keeps_alive:
             # With a body that was not sent to its end, its rest would be read as another call.
             self._close()
         else:
@@ -312,7 +321,7 @@ class UpstreamConnection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Do nothing; its calls have their own deadlines."""
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
         """End a connection whose answer breaks HTTP or its limits."""
         taker, self._taker = self._taker, None
         self.malformed = True

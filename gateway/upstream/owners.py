@@ -12,6 +12,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from gateway.domain import OwnService
+from gateway.turn import Turn
 from gateway.upstream.breaker import REST_SECONDS, Breaker
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.deadlines import Deadlines
@@ -106,6 +107,7 @@ class OwnerPool(SharedPool):
         service: OwnService,
         make_context: Callable[[str | None], ssl.SSLContext],
         deadlines: Deadlines,
+        turn: Turn,
         limit: int,
         share: int,
         *,
@@ -118,7 +120,7 @@ class OwnerPool(SharedPool):
         # The context is made when it is needed first; until then this one trusts nobody.
         nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         super().__init__(
-            "the owner's service", f"https://{place}", nobody, "", deadlines, limit, share
+            "the owner's service", f"https://{place}", nobody, "", deadlines, turn, limit, share
         )
         self.owner = owner
         self.cause = "unreachable"
@@ -248,6 +250,7 @@ class OwnerPools:
         self,
         make_context: Callable[[str | None], ssl.SSLContext],
         deadlines: Deadlines,
+        turn: Turn,
         limit: int,
         share: int,
         *,
@@ -257,6 +260,7 @@ class OwnerPools:
     ) -> None:
         self._make_context = make_context
         self._deadlines = deadlines
+        self._turn = turn
         self._limit = limit
         self._share = min(share, max(1, limit // 2))
         self._allows = allows
@@ -282,6 +286,7 @@ class OwnerPools:
                 service,
                 self._make_context,
                 self._deadlines,
+                self._turn,
                 self._limit,
                 self._share,
                 resolve=self._resolve,

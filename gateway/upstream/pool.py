@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from gateway.turn import Turn
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.deadlines import Deadlines
 from kit.logging import get_logger
@@ -63,6 +64,7 @@ class Pool:
         context: ssl.SSLContext,
         trust_domain: str,
         deadlines: Deadlines,
+        turn: Turn,
         limit: int,
         waiting: int = MAX_WAITING,
     ) -> None:
@@ -78,6 +80,7 @@ class Pool:
         self._context = context
         self._trust_domain = trust_domain
         self._deadlines = deadlines
+        self._turn = turn
         self._limit = limit
         self._may_wait = waiting
         self._open: set[UpstreamConnection] = set()
@@ -184,7 +187,7 @@ class Pool:
 
     async def _connect(self) -> None:
         """Open one connection; whoever waits longest learns when that fails."""
-        connection = UpstreamConnection(self)
+        connection = UpstreamConnection(self, self._turn)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._reach(connection)

@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 from typing_extensions import override
 
+from gateway.turn import Turn
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.deadlines import Deadlines
 from gateway.upstream.pool import Asker, Pool
@@ -53,7 +54,7 @@ class SharedPool(Pool):
     of the other pool; and a caller that begins many leaves connections to the others.
 
     Args:
-        part, url, context, trust_domain, deadlines, limit: see `Pool`.
+        part, url, context, trust_domain, deadlines, turn, limit: see `Pool`.
         share: calls of one caller at once, those that wait for a connection included.
     """
 
@@ -64,10 +65,11 @@ class SharedPool(Pool):
         context: ssl.SSLContext,
         trust_domain: str,
         deadlines: Deadlines,
+        turn: Turn,
         limit: int,
         share: int,
     ) -> None:
-        super().__init__(part, url, context, trust_domain, deadlines, limit, waiting=limit)
+        super().__init__(part, url, context, trust_domain, deadlines, turn, limit, waiting=limit)
         self.full = (
             f"Calls that wait or move large bodies: {part} takes {share} of one caller and {limit} "
             "of all callers at once."

@@ -38,6 +38,7 @@ from gateway.listener import (
     listening_socket,
 )
 from gateway.settings import PARTS, GatewaySettings
+from gateway.turn import Turn
 from gateway.upstream import Deadlines, OwnerPools, Pool, SharedPool, any_address, owner_context
 from gateway.upstream.breaker import REST_SECONDS
 from gateway.upstream.owners import Allows, Resolve, resolve
@@ -516,6 +517,7 @@ async def open_world(
     settings = GatewaySettings(**values | changed)
     settings.spool_directory.mkdir(parents=True, exist_ok=True)
     fatal: list[Exception] = []
+    turn = Turn(asyncio.get_running_loop())
     evidence = WatchedEvidence(
         instance=settings.instance,
         directory=settings.spool_directory,
@@ -523,6 +525,7 @@ async def open_world(
         limit=settings.spool_limit,
         on_fatal=fatal.append,
         disk=disk,
+        together=turn,
     )
     await evidence.start()
     key = SigningKey.generate()
@@ -546,6 +549,7 @@ async def open_world(
                 context,
                 "datong.local",
                 deadlines,
+                turn,
                 settings.upstream_connections,
             )
             for name in PARTS
@@ -557,6 +561,7 @@ async def open_world(
                 context,
                 "datong.local",
                 deadlines,
+                turn,
                 settings.slow_connections,
                 settings.slow_calls,
             )
@@ -566,6 +571,7 @@ async def open_world(
                 ca, settings.server_certificate_file, settings.server_key_file
             ),
             deadlines,
+            turn,
             settings.owner_connections,
             settings.slow_calls,
             allows=allow_address or (any_address if settings.allow_private_owners else is_public),
@@ -574,6 +580,7 @@ async def open_world(
         ),
         local={"explain": _explain},
         deadlines=deadlines,
+        turn=turn,
     )
     deadlines.add(path)
     deadlines.start()

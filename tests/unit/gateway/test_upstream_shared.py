@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.turn import Turn
 from gateway.upstream import Deadlines, Pool, SharedPool, UpstreamConnection
 
 
@@ -40,10 +41,17 @@ def a_pool(loop: asyncio.AbstractEventLoop, *, limit: int, share: int) -> Shared
     """Return a pool with `limit` connections that are open and idle, so that it opens none."""
     context = ssl.create_default_context()
     pool = SharedPool(
-        "transfer", "https://127.0.0.1:1", context, "datong.local", Deadlines(loop), limit, share
+        "transfer",
+        "https://127.0.0.1:1",
+        context,
+        "datong.local",
+        Deadlines(loop),
+        Turn(loop),
+        limit,
+        share,
     )
     for _ in range(limit):
-        pool.connected(UpstreamConnection(pool))
+        pool.connected(UpstreamConnection(pool, Turn(loop)))
     return pool
 
 
@@ -106,6 +114,12 @@ def test_a_refusal_says_how_many_there_may_be(loop: asyncio.AbstractEventLoop) -
     shared = a_pool(loop, limit=3, share=2)
     assert "2 of one caller and 3 of all" in shared.full
     plain = Pool(
-        "audit", "https://127.0.0.1:1", ssl.create_default_context(), "d", Deadlines(loop), 1
+        "audit",
+        "https://127.0.0.1:1",
+        ssl.create_default_context(),
+        "d",
+        Deadlines(loop),
+        Turn(loop),
+        1,
     )
     assert "audit" in plain.full
