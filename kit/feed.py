@@ -106,7 +106,8 @@ class Feed:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is not None:
@@ -127,7 +128,8 @@ class Feed:
             await self._assign(consumer)
         except BaseException:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
             raise
         self._consumer = consumer
         return consumer

@@ -63,7 +63,8 @@ async def follow(
             await asyncio.sleep(0.5)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
 
 
 async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts: int) -> None:

@@ -36,7 +36,8 @@ def health_app(ready: Ready) -> Callable[..., Awaitable[None]]:
 
 async def _is_ready(ready: Ready) -> bool:
     try:
-        return await asyncio.wait_for(ready(), 2)
+        async with asyncio.timeout(2):
+            return await ready()
     except Exception as error:  # noqa: BLE001 - whatever fails, the answer is "not ready"
         log.info("not ready", error=repr(error))
         return False

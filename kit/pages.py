@@ -56,7 +56,8 @@ class PageProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await producer.stop()
 
     async def _send(self, topic: str, key: bytes, messages: Sequence[Message]) -> None:
         producer = await self._open()

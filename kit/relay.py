@@ -166,7 +166,8 @@ class Relay:
         else:
             until_beat = BEAT_SECONDS - (time.monotonic() - self._last_beat)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, min(POLL_SECONDS, until_beat)))
+                async with asyncio.timeout(max(0.0, min(POLL_SECONDS, until_beat))):
+                    await self._wake.wait()
 
     async def _claim(self, connection: asyncpg.Connection) -> list[dict[str, Any]]:
         """Return the oldest unpublished rows; facts get their sequence before the first send."""
@@ -237,7 +238,8 @@ class Relay:
         producer = AIOKafkaProducer(**self._kafka, **self._producer_options())
         self._producer = producer
         try:
-            await asyncio.wait_for(producer.start(), SEND_SECONDS)
+            async with asyncio.timeout(SEND_SECONDS):
+                await producer.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self._lose_bus(error)
             return False
@@ -263,7 +265,8 @@ class Relay:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await producer.stop()
 
 
 def _message(row: Mapping[str, Any], incarnation: int) -> tuple[str, bytes, bytes]:

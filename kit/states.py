@@ -163,7 +163,8 @@ class StateReader:
         waiter = _Waiter(positions, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         try:
-            await asyncio.wait_for(waiter.done, seconds)
+            async with asyncio.timeout(seconds):
+                await waiter.done
         except TimeoutError:
             return False
         finally:
@@ -202,14 +203,16 @@ class StateReader:
                 await self._poll(consumer, partitions)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
 
     async def _poll(
         self, consumer: AIOKafkaConsumer, partitions: Mapping[TopicPartition, str]
     ) -> None:
         """Take what has arrived; after a pause ask for the end offsets first."""
         if self._catch_up:
-            ends = await asyncio.wait_for(consumer.end_offsets(list(partitions)), 10)
+            async with asyncio.timeout(10):
+                ends = await consumer.end_offsets(list(partitions))
             for partition, topic in partitions.items():
                 self._aim(topic, ends[partition])
             self._catch_up = False

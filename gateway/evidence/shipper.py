@@ -253,7 +253,8 @@ class Shipper:
         self._stopping = True
         self._evidence.news.set()
         try:
-            await asyncio.wait_for(self._done.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._done.wait()
         except TimeoutError:
             return False
         return True
@@ -261,7 +262,8 @@ class Shipper:
     async def _wait(self) -> None:
         """Wait for news, at most a second; then linger so that a page gathers."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._evidence.news.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._evidence.news.wait()
         self._evidence.news.clear()
         await asyncio.sleep(LINGER_SECONDS)
 

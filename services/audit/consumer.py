@@ -203,5 +203,6 @@ class Writer:
             except (OSError, TimeoutError, SQLAlchemyError, PostgresError) as error:
                 log.warning("index not written", error=repr(error))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._committed.wait(), 1)
+                    async with asyncio.timeout(1):
+                        await self._committed.wait()
                 self._committed.set()

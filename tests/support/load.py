@@ -143,7 +143,8 @@ class Lane:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _call(self, connection: Connection) -> None:
         if time.time() > self._token_until:

@@ -98,7 +98,8 @@ class Searching:
                 self._wake.clear()
                 seconds = await self._turn()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
         finally:
             await asyncio.shield(self.close())
 

@@ -80,7 +80,8 @@ class Worker:
                 await self._do(claimed)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await woken.wait()
 
     async def _claim(self) -> Work | None:
         try:

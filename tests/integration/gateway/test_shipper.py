@@ -151,6 +151,19 @@ async def test_thousands_of_records_arrive_once_each_and_in_order(
     assert [json.loads(m.value)["sequence"] for m in found] == list(range(5002))
 
 
+async def test_a_shipper_that_is_stopped_in_the_moment_of_news_stops(tmp_path: Path) -> None:
+    evidence = an_evidence(tmp_path)
+    ships = Shipper(evidence, {"bootstrap_servers": ["127.0.0.1:1"]})
+    waiting = asyncio.get_running_loop().create_task(ships._wait())
+    await asyncio.sleep(0)
+    for _ in range(2):
+        evidence.news.set()
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
+
+
 async def test_segments_go_when_audit_has_accepted_them_and_not_before(
     bus: Kafka, instance: str, tmp_path: Path
 ) -> None:

@@ -49,7 +49,8 @@ class Watch:
         Without news it returns after a second at the latest: look again then.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), max(0.0, min(seconds, AGAIN_SECONDS)))
+            async with asyncio.timeout(max(0.0, min(seconds, AGAIN_SECONDS))):
+                await self._event.wait()
         came = self._event.is_set()
         self._event.clear()
         return came
