@@ -14,8 +14,11 @@ from typing import Final, Protocol
 from kit.logging import get_logger
 
 AT_ONCE: Final = 1 << 14
-"""Bytes. More than that is taken at once: of a connection that brings much, the loop reads on and
-on, and must hear first whether it may."""
+"""Bytes. More than that is taken, and written, at once: of a connection that brings much, the loop
+reads on and on, and must hear first whether it may; and whoever sends much must hear first whether
+the other side takes it."""
+MOST: Final = 256
+"""Writes that wait for the end of a turn; then they go, and the next begin to wait."""
 
 log = get_logger()
 
@@ -51,15 +54,17 @@ class Turn:
         heard = self._heard
         heard.append((receiver, data))
         if len(data) > AT_ONCE:
-            self._work()
+            self.work()
         elif len(heard) == 1:
-            self._loop.call_soon(self._work)
+            self._loop.call_soon(self.work)
 
     def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
-        """Write at the end of the turn, or at once when there is none."""
-        if self._collects:
-            self._writes.append((transport, data))
+        """Write at the end of the turn, or at once when there is none, or `data` is large."""
+        writes = self._writes
+        if self._collects and len(data) <= AT_ONCE and len(writes) < MOST:
+            writes.append((transport, data))
         else:
+            self.flush()
             transport.write(data)
 
     def flush(self) -> None:
@@ -68,9 +73,13 @@ class Turn:
         while writes:
             # One by one: a transport that takes all may call back, and have more written.
             transport, data = writes.popleft()
-            transport.write(data)
+            try:
+                transport.write(data)
+            except Exception:
+                log.exception("fault in a transport")
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Work off what has been heard, and write."""
         heard, self._heard = self._heard, []
         with self:
             for receiver, data in heard:
@@ -79,7 +88,13 @@ class Turn:
                 except Exception:
                     # A fault of ours must not take other connections with it.
                     log.exception("fault in a connection")
-                    receiver.fail()
+                    self._fail(receiver)
+
+    def _fail(self, receiver: Receiver) -> None:
+        try:
+            receiver.fail()
+        except Exception:
+            log.exception("connection not ended")
 
     def __enter__(self) -> None:
         """Begin to collect what is written."""
@@ -87,5 +102,7 @@ class Turn:
 
     def __exit__(self, *_: object) -> None:
         """Write it."""
-        self.flush()
-        self._collects = False
+        try:
+            self.flush()
+        finally:
+            self._collects = False

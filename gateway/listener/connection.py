@@ -114,6 +114,8 @@ class ClientConnection(Hearing, asyncio.Protocol):
 
     @override
     def eof_received(self) -> bool:
+        # Whoever sends a call and its end at once may still read; after this nothing is sent.
+        self.path.turn.work()
         return False
 
     @override
@@ -191,6 +193,7 @@ class ClientConnection(Hearing, asyncio.Protocol):
         """End the connection at once."""
         self._deaf = True
         if self._transport is not None:
+            self.path.turn.flush()
             self._transport.abort()
 
     def fail(self) -> None:

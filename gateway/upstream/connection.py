@@ -195,7 +195,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._turn.hear(self, data)
+        if self._taker is None:
+            self._close()  # Not later: until its turn it could be given to a call.
+        else:
+            self._turn.hear(self, data)
 
     def take(self, data: bytes) -> None:
         """Take what was received, in its turn."""

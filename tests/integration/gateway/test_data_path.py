@@ -1,6 +1,9 @@
 """The data path end to end: what passes, what is refused, what is recorded."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 from base64 import b64decode, urlsafe_b64decode
 from dataclasses import replace
 from hashlib import sha256
@@ -428,3 +431,38 @@ async def test_a_full_spool_refuses_data_calls(world: World) -> None:
     answer = await client.call(world.query())
     assert answer.code == "evidence-unavailable"
     assert world.part.asked == []
+
+
+def _call_and_end(port: int, call: bytes) -> bytes:
+    """Send a call and the end of the connection in one segment; return what comes back."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        shaken = False
+        while not shaken:
+            try:
+                tls.do_handshake()
+                shaken = True
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65_536))
+        tls.write(call)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        sock.sendall(outgoing.read())
+        while data := sock.recv(65_536):
+            incoming.write(data)
+            with contextlib.suppress(ssl.SSLError):
+                answer += tls.read(65_536)
+    return answer
+
+
+@with_world()
+async def test_a_caller_that_ends_with_its_call_still_hears_a_refusal(world: World) -> None:
+    call = world.query(token=world.token())
+    answer = await asyncio.to_thread(_call_and_end, world.listener.port, call)
+    assert b"certificate-missing" in answer

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from gateway.turn import AT_ONCE, Turn
+from gateway.turn import AT_ONCE, MOST, Turn
 
 
 class Wire:
@@ -34,7 +34,7 @@ class Hearer:
         self.wire = cast(asyncio.WriteTransport, Wire(log, name))
 
     def take(self, data: bytes) -> None:
-        if data == b"fault":
+        if data.startswith(b"fault"):
             raise ValueError("a fault of ours")
         text = data.decode()[:8]
         self._log.append(f"{self._name} takes {text}")
@@ -42,6 +42,8 @@ class Hearer:
 
     def fail(self) -> None:
         self._log.append(f"{self._name} fails")
+        if self._name == "c":
+            raise ValueError("and another")
 
 
 async def test_all_is_heard_before_anything_is_taken_and_taken_before_it_is_written() -> None:
@@ -69,11 +71,43 @@ async def test_a_large_piece_does_not_wait_and_overtakes_nothing() -> None:
 
 async def test_a_fault_ends_one_connection_and_the_others_go_on() -> None:
     turn, log = Turn(asyncio.get_running_loop()), list[str]()
-    a, b = Hearer(turn, log, "a"), Hearer(turn, log, "b")
+    a, b, c = (Hearer(turn, log, name) for name in "abc")
     turn.hear(a, b"fault")
+    turn.hear(c, b"fault, and it cannot even be ended")
     turn.hear(b, b"2")
     await asyncio.sleep(0)
-    assert log == ["a fails", "b takes 2", "b writes 2"]
+    assert log == ["a fails", "c fails", "b takes 2", "b writes 2"]
+
+
+async def test_a_transport_that_fails_keeps_no_other_from_being_written_to() -> None:
+    def fault() -> None:
+        raise OSError("a fault")
+
+    turn, log = Turn(asyncio.get_running_loop()), list[str]()
+    bad, good = Wire(log, "a", fault), Wire(log, "b")
+    with turn:
+        turn.write(cast(asyncio.WriteTransport, bad), b"1")
+        turn.write(cast(asyncio.WriteTransport, good), b"2")
+    assert log == ["a writes 1", "b writes 2"]
+    turn.write(cast(asyncio.WriteTransport, good), b"3")
+    assert log[2:] == ["b writes 3"]
+
+
+async def test_much_is_written_at_once_behind_what_waits() -> None:
+    """Else nobody would hear that the other side takes no more, and a file would lie in memory."""
+    turn, log = Turn(asyncio.get_running_loop()), list[str]()
+    wire = cast(asyncio.WriteTransport, Wire(log, "a"))
+    large = b"x" * (AT_ONCE + 1)
+    with turn:
+        turn.write(wire, b"1")
+        turn.write(wire, large)
+        assert log == ["a writes 1", f"a writes {large.decode()}"]
+        for number in range(MOST):
+            turn.write(wire, b"%d" % number)
+        assert len(log) == 2
+        turn.write(wire, b"and one")
+        assert len(log) == 3 + MOST
+        assert log[-1] == "a writes and one"
 
 
 async def test_outside_a_turn_writing_waits_for_nothing() -> None:
