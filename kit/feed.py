@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from kit.kafka import within
 from kit.logging import get_logger
 
 FETCH_BYTES: Final = 8 << 20
@@ -106,8 +107,7 @@ class Feed:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+                await within(5, consumer.stop())
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is not None:
@@ -128,8 +128,7 @@ class Feed:
             await self._assign(consumer)
         except BaseException:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+                await within(5, consumer.stop())
             raise
         self._consumer = consumer
         return consumer

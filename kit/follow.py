@@ -12,6 +12,7 @@ from kit import inbox
 from kit.canonical import strict_loads
 from kit.db import Db, Tx, is_database_lost
 from kit.errors import DomainError, Kind
+from kit.kafka import within
 from kit.logging import get_logger
 
 MAX_EVENT: Final = 1 << 20
@@ -63,8 +64,7 @@ async def follow(
             await asyncio.sleep(0.5)
         finally:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+                await within(5, consumer.stop())
 
 
 async def _handle(db: Db, record: Any, handlers: Mapping[str, Handler], attempts: int) -> None:

@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
+from kit.kafka import within
+
 BATCH_BYTES: Final = 256 * 1024
 """Bytes of one batch; well below the broker's `message.max.bytes` of 1 MiB."""
 
@@ -56,8 +58,7 @@ class PageProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await producer.stop()
+                await within(5, producer.stop())
 
     async def _send(self, topic: str, key: bytes, messages: Sequence[Message]) -> None:
         producer = await self._open()

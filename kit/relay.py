@@ -25,6 +25,7 @@ from kit.canonical import canonical
 from kit.clock import SystemClock
 from kit.events import BEAT_KEY, beat
 from kit.ids import uuid7
+from kit.kafka import within
 from kit.logging import get_logger
 
 BEAT_SECONDS: Final = 1.0
@@ -238,8 +239,7 @@ class Relay:
         producer = AIOKafkaProducer(**self._kafka, **self._producer_options())
         self._producer = producer
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await producer.start()
+            await within(SEND_SECONDS, producer.start())
         except (KafkaError, TimeoutError, OSError) as error:
             await self._lose_bus(error)
             return False
@@ -265,8 +265,7 @@ class Relay:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await producer.stop()
+                await within(5, producer.stop())
 
 
 def _message(row: Mapping[str, Any], incarnation: int) -> tuple[str, bytes, bytes]:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from kit.canonical import NotStrictJson, strict_loads
 from kit.events import BEAT_KEY
+from kit.kafka import within
 from kit.logging import get_logger
 
 DOWN_SECONDS: Final = 600.0
@@ -203,16 +204,14 @@ class StateReader:
                 await self._poll(consumer, partitions)
         finally:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+                await within(5, consumer.stop())
 
     async def _poll(
         self, consumer: AIOKafkaConsumer, partitions: Mapping[TopicPartition, str]
     ) -> None:
         """Take what has arrived; after a pause ask for the end offsets first."""
         if self._catch_up:
-            async with asyncio.timeout(10):
-                ends = await consumer.end_offsets(list(partitions))
+            ends = await within(10, consumer.end_offsets(list(partitions)))
             for partition, topic in partitions.items():
                 self._aim(topic, ends[partition])
             self._catch_up = False
